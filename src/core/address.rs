@@ -1,0 +1,276 @@
+//! Where a resource lives and what it is called.
+//!
+//! An [`Address`] is `<scope>:<kind>.<name>`; inside one scope the short form `<kind>.<name>` is enough. Addresses order
+//! by scope, kind and name, with numbers inside names ordered as numbers, so that `worker[2]` precedes `worker[10]`.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::{cmp::Ordering, fmt, str::FromStr, sync::Arc};
+
+/// What one document owns: the unit of state, of lock and of destroy.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    Workspace { workspace: Arc<str> },
+    Cluster { workspace: Arc<str>, cluster: Arc<str> },
+}
+
+impl Scope {
+    pub fn workspace(workspace: &str) -> Self {
+        Scope::Workspace { workspace: workspace.into() }
+    }
+
+    pub fn cluster(workspace: &str, cluster: &str) -> Self {
+        Scope::Cluster { workspace: workspace.into(), cluster: cluster.into() }
+    }
+
+    pub fn workspace_name(&self) -> &str {
+        match self {
+            Scope::Workspace { workspace } | Scope::Cluster { workspace, .. } => workspace,
+        }
+    }
+
+    /// The cluster's name; `None` for a workspace.
+    pub fn cluster_name(&self) -> Option<&str> {
+        match self {
+            Scope::Workspace { .. } => None,
+            Scope::Cluster { cluster, .. } => Some(cluster),
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scope::Workspace { workspace } => write!(f, "workspace/{workspace}"),
+            Scope::Cluster { workspace, cluster } => write!(f, "cluster/{workspace}/{cluster}"),
+        }
+    }
+}
+
+/// Text that is not a scope or an address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not {what}")]
+pub struct NotAnAddress {
+    pub text: String,
+    pub what: &'static str,
+}
+
+impl FromStr for Scope {
+    type Err = NotAnAddress;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts: Vec<&str> = text.split('/').collect();
+        match parts.as_slice() {
+            ["workspace", w] if !w.is_empty() => Ok(Scope::workspace(w)),
+            ["cluster", w, c] if !w.is_empty() && !c.is_empty() => Ok(Scope::cluster(w, c)),
+            _ => Err(NotAnAddress {
+                text: text.into(),
+                what: "a scope (`workspace/<name>` or `cluster/<workspace>/<name>`)",
+            }),
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Parts {
+    scope: Scope,
+    kind: Box<str>,
+    name: Box<str>,
+}
+
+/// The identity of one resource. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Address(Arc<Parts>);
+
+impl Address {
+    /// `kind` must hold no dot and `name` must not be empty: both hold for every name that documents can produce.
+    pub fn new(scope: Scope, kind: &str, name: &str) -> Self {
+        debug_assert!(!kind.contains('.') && !kind.is_empty() && !name.is_empty(), "{kind}.{name}");
+        Address(Arc::new(Parts { scope, kind: kind.into(), name: name.into() }))
+    }
+
+    pub fn scope(&self) -> &Scope {
+        &self.0.scope
+    }
+
+    pub fn kind(&self) -> &str {
+        &self.0.kind
+    }
+
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// `<kind>.<name>`.
+    pub fn short(&self) -> String {
+        format!("{}.{}", self.kind(), self.name())
+    }
+
+    /// The name with its instance number taken out, and that number: `worker[2]/a` is (`worker`, 2, `/a`).
+    pub fn instance(&self) -> Option<(&str, usize, &str)> {
+        let name = self.name();
+        let open = name.find('[')?;
+        let close = open + name[open..].find(']')?;
+        let number = name[open + 1..close].parse().ok()?;
+        Some((&name[..open], number, &name[close + 1..]))
+    }
+
+    /// Whether `pattern` names this resource: the full or short form, a whole instance group (`instance.worker.default`
+    /// for `instance.worker.default[3]`), a node with everything on it, a kind (`file`), or a scope.
+    pub fn matches(&self, pattern: &str) -> bool {
+        let short = self.short();
+        let full = self.to_string();
+        let scope = self.scope().to_string();
+        let group = self.instance().map(|(base, _, _)| format!("{}.{base}", self.kind()));
+        pattern == short
+            || pattern == full
+            || pattern == scope
+            || pattern == self.kind()
+            || group.as_deref() == Some(pattern)
+            || short.strip_prefix(pattern).is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}.{}", self.scope(), self.kind(), self.name())
+    }
+}
+
+impl FromStr for Address {
+    type Err = NotAnAddress;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || NotAnAddress { text: text.into(), what: "an address (`<scope>:<kind>.<name>`)" };
+        let (scope, rest) = text.split_once(':').ok_or_else(wrong)?;
+        let (kind, name) = rest.split_once('.').ok_or_else(wrong)?;
+        if kind.is_empty() || name.is_empty() {
+            return Err(wrong());
+        }
+        Ok(Address::new(scope.parse()?, kind, name))
+    }
+}
+
+impl PartialOrd for Address {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Address {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if Arc::ptr_eq(&self.0, &other.0) {
+            return Ordering::Equal;
+        }
+        self.scope()
+            .cmp(other.scope())
+            .then_with(|| self.kind().cmp(other.kind()))
+            .then_with(|| natural(self.name(), other.name()))
+    }
+}
+
+/// Text order with runs of digits compared as numbers; texts that differ only in leading zeros fall back to plain order.
+fn natural(a: &str, b: &str) -> Ordering {
+    let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
+    while let (Some(&i), Some(&j)) = (x.first(), y.first()) {
+        if i.is_ascii_digit() && j.is_ascii_digit() {
+            let (m, n) = (digits(x), digits(y));
+            let (p, q) = (trim(&x[..m]), trim(&y[..n]));
+            let order = p.len().cmp(&q.len()).then_with(|| p.cmp(q));
+            if order != Ordering::Equal {
+                return order;
+            }
+            (x, y) = (&x[m..], &y[n..]);
+        } else if i != j {
+            return i.cmp(&j);
+        } else {
+            (x, y) = (&x[1..], &y[1..]);
+        }
+    }
+    x.len().cmp(&y.len()).then_with(|| a.cmp(b))
+}
+
+fn digits(text: &[u8]) -> usize {
+    text.iter().take_while(|c| c.is_ascii_digit()).count()
+}
+
+fn trim(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|c| **c == b'0').count();
+    &number[zeros..]
+}
+
+macro_rules! as_text {
+    ($type:ty) => {
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.collect_str(self)
+            }
+        }
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+as_text!(Scope);
+as_text!(Address);
+
+/// The name of a provider as documents write it (`provider.type`), or `runtime` for what runs on nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProviderName(pub Arc<str>);
+
+impl From<&str> for ProviderName {
+    fn from(name: &str) -> Self {
+        ProviderName(name.into())
+    }
+}
+
+impl fmt::Display for ProviderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_reads_back_as_written() {
+        for text in ["workspace/a:subnet.private-1", "cluster/a/b:file.worker.default[2]/spark-defaults.conf"] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+        for text in ["subnet.x", "workspace/a:subnet", "workspace/a:.x", "cluster/a:s.x", "workspace/:a.b"] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_in_names_order_as_numbers() {
+        let address = |name: &str| Address::new(Scope::cluster("w", "c"), "instance", name);
+        let mut names: Vec<_> = ["w[10]", "w[2]", "w[02]", "w", "w[2]/b", "w[2]/a"].map(address).to_vec();
+        names.sort();
+        let names: Vec<&str> = names.iter().map(|a| a.name()).collect();
+        assert_eq!(names, ["w", "w[02]", "w[2]", "w[2]/a", "w[2]/b", "w[10]"]);
+    }
+
+    #[test]
+    fn a_pattern_selects_a_group_a_node_a_kind_or_a_scope() {
+        let file: Address = "cluster/a/b:file.worker.default[2]/x.conf".parse().unwrap();
+        for pattern in [
+            "file",
+            "file.worker.default",
+            "file.worker.default[2]",
+            "cluster/a/b",
+            "file.worker.default[2]/x.conf",
+            "cluster/a/b:file.worker.default[2]/x.conf",
+        ] {
+            assert!(file.matches(pattern), "{pattern}");
+        }
+        for pattern in ["file.worker.default[1]", "fil", "file.worker", "workspace/a", "cluster/a"] {
+            assert!(!file.matches(pattern), "{pattern}");
+        }
+    }
+}

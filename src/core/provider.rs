@@ -1,0 +1,131 @@
+//! What a provider promises: read in bulk, and create, update and delete one object at a time.
+
+use crate::{
+    address::{Address, ProviderName, Scope},
+    failure::Failure,
+    plan::OperationId,
+    schema::KindSchema,
+    state::Record,
+    value::Attrs,
+};
+use std::sync::Arc;
+
+/// A resource that refresh asks after.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    pub address: Address,
+    /// `None` for one that is declared but not recorded: looked up by its name and ownership mark, for adoption.
+    pub record: Option<Arc<Record>>,
+    /// As declared, references resolved as far as the records allow; empty for a resource that is no longer declared.
+    pub declared: Attrs,
+}
+
+/// Everything of one kind, read together.
+#[derive(Clone, Debug)]
+pub struct Refresh {
+    pub kind: String,
+    pub subjects: Vec<Subject>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Presence {
+    Absent,
+    /// `attributes` holds the inputs that can be observed; those that cannot keep their recorded value.
+    Present {
+        id: String,
+        attributes: Attrs,
+        outputs: Attrs,
+        healthy: Health,
+    },
+}
+
+/// Whether a present object does its work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    Ok,
+    /// Present but not working: says why. The next apply updates it in place.
+    Broken(String),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    pub address: Address,
+    pub presence: Presence,
+}
+
+/// One call on one object.
+#[derive(Clone)]
+pub struct Call {
+    /// Deterministic: the same step of the same plan has the same id. It is the client token.
+    pub operation: OperationId,
+    pub address: Address,
+    /// Every reference resolved.
+    pub attributes: Attrs,
+    /// What state holds of the object that is updated, deleted or made ready.
+    pub record: Option<Arc<Record>>,
+    /// Says what a long call is waiting for: lower-case, no full stop.
+    pub progress: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Call {
+    pub fn scope(&self) -> &Scope {
+        self.address.scope()
+    }
+
+    pub fn kind(&self) -> &str {
+        self.address.kind()
+    }
+
+    pub fn say(&self, what: impl AsRef<str>) {
+        (self.progress)(what.as_ref());
+    }
+}
+
+/// What a create or an update made.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// How the provider finds the object again.
+    pub id: String,
+    pub outputs: Attrs,
+}
+
+/// What became of an intent whose result was never recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Settled {
+    Found(Outcome),
+    Absent,
+    /// More than one candidate, each described for the person who decides.
+    Ambiguous(Vec<String>),
+}
+
+/// Creates, reads, updates and deletes resources of its kinds. Knows neither the engine nor the terminal.
+///
+/// Every call may be repeated: `create` with an operation id that it has seen returns the object made then, `delete` of
+/// something absent succeeds.
+#[async_trait::async_trait]
+pub trait Provider: Send + Sync {
+    fn name(&self) -> ProviderName;
+
+    fn kinds(&self) -> Vec<KindSchema>;
+
+    /// How many calls may run at once.
+    fn concurrency(&self) -> usize {
+        64
+    }
+
+    /// Observes all subjects of one kind, in as few requests as the service allows. Answers every subject exactly once.
+    async fn refresh(&self, refresh: &Refresh) -> Result<Vec<Observed>, Failure>;
+
+    async fn create(&self, call: &Call) -> Result<Outcome, Failure>;
+
+    /// Waits until the object works; returns outputs that were not known before. `call.record` is the object as created.
+    async fn ready(&self, call: &Call) -> Result<Attrs, Failure>;
+
+    /// Changes the object in place to `call.attributes`, also to mend one that refresh found broken.
+    async fn update(&self, call: &Call) -> Result<Outcome, Failure>;
+
+    async fn delete(&self, call: &Call) -> Result<(), Failure>;
+
+    /// Finds what an interrupted create with `call.operation` left, by token, name or ownership mark.
+    async fn settle(&self, call: &Call) -> Result<Settled, Failure>;
+}

@@ -1,0 +1,265 @@
+//! What was done: records, the journal entries that change them, and the contract of every state store.
+//!
+//! A scope's state is a pure fold of its journal over a snapshot ([`Snapshot::apply`]); stores persist, they do not interpret.
+
+use crate::{
+    address::{Address, ProviderName, Scope},
+    declaration::{Dependency, Lifecycle},
+    digest::{self, Digest},
+    plan::{OperationId, Verb},
+    value::Attrs,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Version of the JSON that records, entries and exports are written in.
+pub const FORMAT: u32 = 1;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Exists, not known to work yet.
+    Created,
+    Ready,
+}
+
+/// One real object as state knows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    pub address: Address,
+    pub provider: ProviderName,
+    /// The provider's own name of the object.
+    pub id: String,
+    pub status: Status,
+    /// Inputs as applied, references resolved.
+    pub attributes: Attrs,
+    pub outputs: Attrs,
+    /// Direct dependencies only.
+    pub dependencies: Vec<Dependency>,
+    pub lifecycle: Lifecycle,
+    /// The operation that last changed it.
+    pub operation: OperationId,
+    /// The kind's version at that time.
+    pub schema: u32,
+    /// Objects that a replacement made superfluous and that are still to be deleted, by key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub deposed: BTreeMap<String, Deposed>,
+    /// No current object: only deposed ones are left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_deposed: bool,
+}
+
+impl Record {
+    /// Outputs over inputs: what a reference to this resource sees.
+    pub fn attribute(&self, path: &str) -> Option<&crate::value::Value> {
+        fn find<'a>(attributes: &'a Attrs, path: &str) -> Option<&'a crate::value::Value> {
+            attributes.get(path).or_else(|| {
+                let (first, rest) = path.split_once('.')?;
+                attributes.get(first)?.at(rest)
+            })
+        }
+        find(&self.outputs, path).or_else(|| find(&self.attributes, path))
+    }
+
+    pub fn digest(&self) -> Digest {
+        digest::of(self)
+    }
+}
+
+/// An object that was replaced before it was deleted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Deposed {
+    pub id: String,
+    pub attributes: Attrs,
+    pub outputs: Attrs,
+}
+
+/// Written before a call, so that no effect can be without a trace.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Intent {
+    pub operation: OperationId,
+    pub address: Address,
+    pub provider: ProviderName,
+    pub verb: Verb,
+    /// The call's inputs, references resolved.
+    pub attributes: Attrs,
+    pub dependencies: Vec<Dependency>,
+    pub lifecycle: Lifecycle,
+    pub at: Timestamp,
+}
+
+/// How a call changed the scope's records.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mutation {
+    Put(Box<Record>),
+    Remove(Address),
+}
+
+/// One line of a scope's journal. A store appends a batch durably and as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "kebab-case")]
+pub enum Entry {
+    Intent(Intent),
+    /// Closes the intent of `operation` (if one is open) and changes records.
+    Result {
+        operation: OperationId,
+        mutations: Vec<Mutation>,
+        failure: Option<String>,
+        at: Timestamp,
+    },
+    /// Changes records outside an apply: `state mv`, `state rm`, `import`, and what refresh learnt.
+    Edit {
+        what: String,
+        mutations: Vec<Mutation>,
+        at: Timestamp,
+    },
+    /// Ends an apply.
+    Revision(Revision),
+}
+
+/// State after one apply.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Revision {
+    /// From 1, without gaps, per scope.
+    pub number: u64,
+    pub at: Timestamp,
+    /// `user@host`.
+    pub who: String,
+    /// Digest of the plan that was applied.
+    pub plan: Digest,
+    pub command: String,
+    /// Operations done, failed and skipped in this scope.
+    pub done: usize,
+    pub failed: usize,
+    pub skipped: usize,
+    /// Records after it.
+    pub resources: usize,
+}
+
+/// A scope's whole state at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    pub scope: Scope,
+    /// Random, fixed at the scope's first write; empty before it. Two histories never share one.
+    pub lineage: String,
+    /// Number of entries ever appended.
+    pub serial: u64,
+    pub records: BTreeMap<Address, Arc<Record>>,
+    /// Intents without a result, oldest first.
+    pub open: Vec<Intent>,
+    pub revision: u64,
+}
+
+impl Snapshot {
+    pub fn empty(scope: &Scope) -> Self {
+        Snapshot {
+            scope: scope.clone(),
+            lineage: String::new(),
+            serial: 0,
+            records: BTreeMap::new(),
+            open: Vec::new(),
+            revision: 0,
+        }
+    }
+
+    /// The state after one more entry.
+    pub fn apply(&mut self, entry: &Entry) {
+        self.serial += 1;
+        match entry {
+            Entry::Intent(intent) => {
+                self.open.retain(|open| open.operation != intent.operation);
+                self.open.push(intent.clone());
+            }
+            Entry::Result { operation, mutations, .. } => {
+                self.open.retain(|open| open.operation != *operation);
+                self.mutate(mutations);
+            }
+            Entry::Edit { mutations, .. } => self.mutate(mutations),
+            Entry::Revision(revision) => self.revision = revision.number,
+        }
+    }
+
+    fn mutate(&mut self, mutations: &[Mutation]) {
+        for mutation in mutations {
+            match mutation {
+                Mutation::Put(record) => {
+                    self.records.insert(record.address.clone(), Arc::new((**record).clone()));
+                }
+                Mutation::Remove(address) => {
+                    self.records.remove(address);
+                }
+            }
+        }
+    }
+}
+
+/// Who holds, or wants, a scope's lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    pub user: String,
+    pub host: String,
+    pub pid: u32,
+    /// The process's start time as the system counts it, so that a reused pid is not taken for the owner.
+    pub started: u64,
+    pub since: Timestamp,
+    /// `apply`, `destroy`, ….
+    pub doing: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("{scope} is locked by {} (pid {} on {}), `{}` since {}", .holder.user, .holder.pid, .holder.host, .holder.doing, .holder.since)]
+    Locked { scope: Scope, holder: Box<Holder> },
+    #[error("cannot {operation} state at {place}")]
+    Io {
+        operation: &'static str,
+        place: String,
+        #[source]
+        source: std::io::Error,
+    },
+    /// Names the damage and what to run.
+    #[error("state at {place} is damaged: {detail}")]
+    Damaged { place: String, detail: String },
+    #[error("state at {place} was written by a newer version (format {found}, this binary knows {known})")]
+    TooNew { place: String, found: u32, known: u32 },
+    #[error("cannot {operation} state at {place}: {detail}")]
+    Other { operation: &'static str, place: String, detail: String },
+}
+
+/// Where scopes' states live. Reading never blocks and is never blocked by an apply.
+pub trait Store: Send + Sync {
+    /// For people: where this store is.
+    fn place(&self) -> String;
+
+    /// Scopes that have state, sorted.
+    fn scopes(&self) -> Result<Vec<Scope>, StoreError>;
+
+    /// The last durable state; empty for a scope never written.
+    fn read(&self, scope: &Scope) -> Result<Snapshot, StoreError>;
+
+    /// Takes the scope's lock at once or says who holds it. The lock ends with the returned value or the process.
+    fn lock(&self, scope: &Scope, holder: &Holder) -> Result<Box<dyn Locked>, StoreError>;
+
+    /// Who holds the scope's lock now.
+    fn holder(&self, scope: &Scope) -> Result<Option<Holder>, StoreError>;
+
+    /// Newest first.
+    fn history(&self, scope: &Scope) -> Result<Vec<Revision>, StoreError>;
+
+    /// The records as they were at the end of a revision; `None` when there was no such revision.
+    fn at_revision(&self, scope: &Scope, number: u64) -> Result<Option<Snapshot>, StoreError>;
+}
+
+/// The right to change one scope.
+pub trait Locked: Send {
+    /// The state that the next append builds on.
+    fn snapshot(&self) -> &Snapshot;
+
+    /// Appends all entries or none; durable when it returns.
+    fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError>;
+
+    /// Removes the scope with its history. Refused while records or open intents are left.
+    fn erase(self: Box<Self>) -> Result<(), StoreError>;
+}
