@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, sync::Arc};
 #[derive(Clone, Debug)]
 pub enum Document {
     Workspace(Workspace),
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
 }
 
 impl Document {

@@ -69,7 +69,7 @@ pub trait Compile: Send + Sync {
     fn publish(&self, cluster: &Cluster, endpoint: &Endpoint) -> Vec<Declaration>;
 
     /// CPUs and MiB of a node type, for sizing; an error names the place.
-    fn size(&self, node_type: &NodeType, cluster: &Cluster) -> Result<(u32, u64), Diagnostic>;
+    fn size(&self, node_type: &NodeType, cluster: &Cluster) -> Result<(u32, u64), Box<Diagnostic>>;
 
     /// Sentences for the plan and `info`: how nodes are made here, and what that does not isolate or enforce.
     fn notes(&self, document: &Document) -> Vec<Diagnostic>;
