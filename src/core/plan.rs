@@ -149,8 +149,19 @@ pub enum Verb {
     Adopt,
     /// Drops it from state without touching it.
     Forget,
-    /// The same for an object whose surroundings are deleted by another operation.
-    GoneWith,
+}
+
+impl Verb {
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Verb::Create | Verb::CreateBeside { .. } => "create",
+            Verb::Update => "update",
+            Verb::AwaitReady => "await",
+            Verb::Delete | Verb::DeleteDeposed { .. } => "delete",
+            Verb::Adopt => "adopt",
+            Verb::Forget => "forget",
+        }
+    }
 }
 
 /// One step. Everything that the call needs is here, but for values that earlier steps of the same plan produce.
@@ -177,6 +188,9 @@ pub struct Operation {
     /// For [`Verb::Adopt`]: the object found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<Found>,
+    /// Resources that live inside this one: their records go when it goes, without calls of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub takes_along: Vec<Address>,
     /// Typical milliseconds until its dependants may start.
     pub expected_ms: u64,
 }
