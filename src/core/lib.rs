@@ -10,6 +10,7 @@ pub mod diagnostic;
 pub mod digest;
 pub mod document;
 pub mod event;
+pub mod export;
 pub mod failure;
 pub mod host;
 pub mod node;
