@@ -1,1 +1,26 @@
-//! (scaffold)
+//! The plan/apply engine: declarations are checked and ordered, the world is observed, a pure planner decides, and an
+//! executor carries the plan out under a journal.
+//!
+//! The engine names no cloud, prints nothing and reads no YAML. Everything that a plan decides is in the plan; the
+//! executor resolves values that earlier steps produce and adds no decision.
+
+mod decide;
+mod diff;
+mod estimate;
+mod execute;
+mod graph;
+mod journal;
+mod observe;
+mod operations;
+mod planner;
+mod queue;
+mod registry;
+mod settle;
+mod targets;
+mod worker;
+
+pub use execute::{ApplyError, ApplyOptions, Interrupt, Summary, apply};
+pub use observe::{RefreshPolicy, observe};
+pub use planner::{Input, Options, plan};
+pub use registry::Registry;
+pub use settle::{Unsettled, settle};

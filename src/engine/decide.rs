@@ -1,0 +1,379 @@
+//! What happens to each declared resource, in dependency order, and what others may read from it.
+
+use crate::{
+    diff,
+    graph::{Declared, Foreign},
+    planner::{Input, Options},
+};
+use cloudtik_core::{
+    Address, Attrs, Declaration, Diagnostic, Reference, Value,
+    plan::{Action, AttributeDiff, Found, Mode, Reason},
+    provider::{Health, Presence},
+    schema::KindSchema,
+    state::{Record, Status},
+    value,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+/// The decision on one resource.
+pub(crate) struct Decided {
+    pub action: Action,
+    pub reasons: Vec<Reason>,
+    pub diffs: Vec<AttributeDiff>,
+    /// Declared attributes, references replaced by what is known now.
+    pub attributes: Attrs,
+    /// Recorded resources whose values are in `attributes`.
+    pub relied_on: BTreeSet<Address>,
+    pub found: Option<Found>,
+    /// An adopted object that must be changed as well.
+    pub update_after_adopt: bool,
+    /// Made earlier, to be waited for only.
+    pub await_ready: bool,
+    /// What a reference to this resource sees.
+    view: View,
+}
+
+enum View {
+    /// Nothing of it will be known before apply, except what its own inputs say.
+    New(Attrs),
+    /// A record that stays as it is, with fresher outputs.
+    Kept(Arc<Record>, Attrs),
+    /// A record that is changed in place: inputs, then the outputs that survive.
+    Changed { inputs: Attrs, outputs: Attrs, volatile: Vec<&'static str> },
+    /// Left out by `--target` or `--exclude`, and not recorded.
+    Absent,
+}
+
+impl View {
+    fn get(&self, path: &str) -> Option<Value> {
+        match self {
+            View::New(known) => of(known, path),
+            View::Kept(record, outputs) => {
+                Some(of(outputs, path).or_else(|| record.attribute(path).cloned()).unwrap_or(Value::Unset))
+            }
+            View::Changed { inputs, outputs, volatile } => {
+                let first = path.split('.').next().unwrap_or(path);
+                if volatile.contains(&first) { None } else { of(outputs, path).or_else(|| of(inputs, path)) }
+            }
+            View::Absent => None,
+        }
+    }
+}
+
+fn of(attributes: &Attrs, path: &str) -> Option<Value> {
+    attributes.get(path).cloned().or_else(|| {
+        let (first, rest) = path.split_once('.')?;
+        attributes.get(first)?.at(rest).cloned()
+    })
+}
+
+/// Decides every declared resource. The result is parallel to `declared.items`; `None` for one that is left out.
+pub(crate) fn decide(
+    input: &Input,
+    declared: &Declared,
+    foreign: &Foreign,
+    records: &BTreeMap<Address, Arc<Record>>,
+    allowed: Option<&BTreeSet<Address>>,
+    problems: &mut Vec<Diagnostic>,
+) -> Vec<Option<Decided>> {
+    let mut decided: Vec<Option<Decided>> = declared.items.iter().map(|_| None).collect();
+    let decider = Decider { input, declared, foreign, records };
+    for &at in &declared.order {
+        let item = declared.items[at];
+        let decision = if allowed.is_some_and(|allowed| !allowed.contains(&item.address)) {
+            decider.leave_out(item)
+        } else {
+            decider.resource(item, &decided, problems)
+        };
+        decided[at] = decision;
+    }
+    infect_create_first(declared, &mut decided);
+    decided
+}
+
+struct Decider<'a> {
+    input: &'a Input<'a>,
+    declared: &'a Declared<'a>,
+    foreign: &'a Foreign<'a>,
+    records: &'a BTreeMap<Address, Arc<Record>>,
+}
+
+impl Decider<'_> {
+    fn leave_out(&self, item: &Declaration) -> Option<Decided> {
+        let view = match self.current(&item.address) {
+            Some(record) => View::Kept(record.clone(), Attrs::new()),
+            None => View::Absent,
+        };
+        Some(Decided {
+            action: Action::Keep,
+            reasons: Vec::new(),
+            diffs: Vec::new(),
+            attributes: Attrs::new(),
+            relied_on: BTreeSet::new(),
+            found: None,
+            update_after_adopt: false,
+            await_ready: false,
+            view,
+        })
+    }
+
+    fn current(&self, address: &Address) -> Option<&Arc<Record>> {
+        self.records.get(address).filter(|record| !record.only_deposed)
+    }
+
+    fn resource(
+        &self,
+        item: &Declaration,
+        decided: &[Option<Decided>],
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<Decided> {
+        let Some(kind) = self.input.kinds.get(item.address.kind()) else {
+            problems.push(unknown_kind(item));
+            return None;
+        };
+        let (attributes, relied_on) = self.resolve(item, decided);
+        let mut decision = match self.current(&item.address) {
+            None => self.unrecorded(item, kind, attributes),
+            Some(record) => self.recorded(item, kind, record, attributes, decided),
+        };
+        decision.relied_on = relied_on;
+        self.guard(item, &decision, problems);
+        Some(decision)
+    }
+
+    /// Replaces references by values that are known before apply.
+    fn resolve(&self, item: &Declaration, decided: &[Option<Decided>]) -> (Attrs, BTreeSet<Address>) {
+        let relied_on = std::cell::RefCell::new(BTreeSet::new());
+        let attributes = value::resolve(&item.attributes, &|reference: &Reference| {
+            let found = match self.declared.index.get(&reference.address) {
+                Some(&at) => decided[at].as_ref()?.view.get(&reference.attribute),
+                None => {
+                    let record = self.foreign.get(&reference.address)?;
+                    Some(record.attribute(&reference.attribute).cloned().unwrap_or(Value::Unset))
+                }
+            };
+            if found.is_some() {
+                relied_on.borrow_mut().insert(reference.address.clone());
+            }
+            found
+        });
+        (attributes, relied_on.into_inner())
+    }
+
+    fn unrecorded(&self, item: &Declaration, kind: &KindSchema, attributes: Attrs) -> Decided {
+        let Some(Presence::Present { id, attributes: seen, outputs, .. }) = self.input.observed.get(&item.address)
+        else {
+            return new(kind, Action::Create, vec![Reason::New], attributes);
+        };
+        let diffs = diff::changed(kind, seen, &overlap(&attributes, seen));
+        let mut recorded = attributes.clone();
+        recorded.extend(seen.iter().map(|(k, v)| (k.clone(), v.clone())));
+        Decided {
+            action: Action::Adopt,
+            reasons: vec![Reason::Found],
+            update_after_adopt: !diffs.is_empty(),
+            diffs,
+            view: View::Changed {
+                inputs: attributes.clone(),
+                outputs: outputs.clone(),
+                volatile: kind.volatile.clone(),
+            },
+            found: Some(Found { id: id.clone(), attributes: recorded, outputs: outputs.clone() }),
+            attributes,
+            relied_on: BTreeSet::new(),
+            await_ready: false,
+        }
+    }
+
+    fn recorded(
+        &self,
+        item: &Declaration,
+        kind: &KindSchema,
+        record: &Arc<Record>,
+        attributes: Attrs,
+        decided: &[Option<Decided>],
+    ) -> Decided {
+        if let Some(home) = self.lost_home(item, decided) {
+            return new(kind, Action::Create, vec![Reason::GoneWith { address: home }], attributes);
+        }
+        let (seen, outputs, health) = match self.input.observed.get(&item.address) {
+            Some(Presence::Absent) => return new(kind, Action::Create, vec![Reason::Gone], attributes),
+            Some(Presence::Present { attributes, outputs, healthy, .. }) => {
+                (Some(attributes), outputs.clone(), healthy.clone())
+            }
+            None => (None, Attrs::new(), Health::Ok),
+        };
+        let mut before = record.attributes.clone();
+        before.extend(seen.into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
+        let diffs = diff::changed(kind, &before, &attributes);
+
+        let mut reasons: Vec<Reason> = Vec::new();
+        if matches(self.input.options, &item.address) {
+            reasons.push(Reason::Requested);
+        }
+        for diff in diffs.iter().filter(|d| d.forces_replacement) {
+            reasons.push(self.why_replace(item, diff, decided));
+        }
+        if !reasons.is_empty() {
+            let first = item.lifecycle.create_before_destroy.unwrap_or(kind.create_before_destroy);
+            let action = if first { Action::ReplaceCreateFirst } else { Action::Replace };
+            let mut decision = new(kind, action, reasons, attributes);
+            decision.diffs = diffs;
+            return decision;
+        }
+
+        if let Health::Broken(detail) = health {
+            reasons.push(Reason::Broken { detail });
+        }
+        let mut names: Vec<&str> = diffs.iter().map(|d| d.path.split('.').next().unwrap_or(&d.path)).collect();
+        names.dedup();
+        for name in names {
+            let recorded = record.attributes.get(name).unwrap_or(&Value::Unset);
+            let wanted = attributes.get(name).unwrap_or(&Value::Unset);
+            let path = name.to_string();
+            reasons.push(if kind.same(name, recorded, wanted) {
+                Reason::Drifted { path }
+            } else {
+                Reason::Changed { path }
+            });
+        }
+        let unready = record.status != Status::Ready;
+        let (action, await_ready) = match (reasons.is_empty(), unready) {
+            (false, _) => (Action::Update, false),
+            (true, true) => {
+                reasons.push(Reason::Unready);
+                (Action::Update, true)
+            }
+            (true, false) => (Action::Keep, false),
+        };
+        let view = match action {
+            Action::Keep => View::Kept(record.clone(), outputs),
+            _ => {
+                let mut kept = record.outputs.clone();
+                kept.extend(outputs);
+                if let Some(predict) = kind.predict {
+                    kept.extend(predict(&attributes));
+                }
+                let volatile = kind.volatile.iter().copied().filter(|v| !predicted(kind, &attributes, v)).collect();
+                View::Changed { inputs: attributes.clone(), outputs: kept, volatile }
+            }
+        };
+        Decided {
+            action,
+            reasons,
+            diffs,
+            attributes,
+            relied_on: BTreeSet::new(),
+            found: None,
+            update_after_adopt: false,
+            await_ready,
+            view,
+        }
+    }
+
+    /// The resource that this one lives in, when that one is made anew.
+    fn lost_home(&self, item: &Declaration, decided: &[Option<Decided>]) -> Option<Address> {
+        let home = item.lifecycle.gone_with.as_ref()?;
+        let decision = decided[*self.declared.index.get(home)?].as_ref()?;
+        matches!(decision.action, Action::Create | Action::Replace | Action::ReplaceCreateFirst).then(|| home.clone())
+    }
+
+    /// A replaced dependency is a better reason than the attribute that carries its name.
+    fn why_replace(&self, item: &Declaration, diff: &AttributeDiff, decided: &[Option<Decided>]) -> Reason {
+        let name = diff.path.split('.').next().unwrap_or(&diff.path);
+        let mut cause = None;
+        if let Some(value) = item.attributes.get(name) {
+            value.references(&mut |reference| {
+                let decision = self.declared.index.get(&reference.address).and_then(|at| decided[*at].as_ref());
+                if decision.is_some_and(|d| d.action.is_destructive()) {
+                    cause.get_or_insert_with(|| reference.address.clone());
+                }
+            });
+        }
+        match cause {
+            Some(address) => Reason::DependencyReplaced { address },
+            None => Reason::Immutable { path: diff.path.clone() },
+        }
+    }
+
+    fn guard(&self, item: &Declaration, decision: &Decided, problems: &mut Vec<Diagnostic>) {
+        let requested = decision.reasons.contains(&Reason::Requested) || self.input.mode == Mode::Destroy;
+        if item.lifecycle.prevent_destroy && decision.action.is_destructive() && !requested {
+            let paths: Vec<String> =
+                decision.diffs.iter().filter(|d| d.forces_replacement).map(|d| format!("`{}`", d.path)).collect();
+            problems.push(
+                Diagnostic::error("protected", "a protected resource would be replaced")
+                    .detail(format!(
+                        "`{}` is protected, and {} cannot change in place",
+                        item.address.short(),
+                        paths.join(", ")
+                    ))
+                    .about(&item.address)
+                    .maybe_at(item.origin.as_ref())
+                    .hint(format!("undo the change, or allow it with `--replace {}`", item.address.short())),
+            );
+        }
+    }
+}
+
+fn predicted(kind: &KindSchema, attributes: &Attrs, output: &str) -> bool {
+    kind.predict.is_some_and(|predict| predict(attributes).contains_key(output))
+}
+
+fn matches(options: &Options, address: &Address) -> bool {
+    options.replace.iter().any(|pattern| address.matches(pattern))
+}
+
+/// The declared attributes, less those that the world cannot tell us.
+fn overlap(attributes: &Attrs, seen: &Attrs) -> Attrs {
+    attributes.iter().filter(|(name, _)| seen.contains_key(*name)).map(|(k, v)| (k.clone(), v.clone())).collect()
+}
+
+fn new(kind: &KindSchema, action: Action, reasons: Vec<Reason>, attributes: Attrs) -> Decided {
+    let mut known = attributes.clone();
+    if let Some(predict) = kind.predict {
+        known.extend(predict(&attributes));
+    }
+    Decided {
+        action,
+        reasons,
+        diffs: diff::created(&attributes),
+        attributes,
+        relied_on: BTreeSet::new(),
+        found: None,
+        update_after_adopt: false,
+        await_ready: false,
+        view: View::New(known),
+    }
+}
+
+fn unknown_kind(item: &Declaration) -> Diagnostic {
+    Diagnostic::error("unknown-kind", "no provider manages this kind of resource")
+        .detail(format!("`{}` is of kind `{}`", item.address, item.address.kind()))
+        .about(&item.address)
+        .maybe_at(item.origin.as_ref())
+        .hint("build with the provider's feature, or remove the resource from the document")
+}
+
+/// Whatever a create-before-destroy replacement is built on must be replaced that way too: otherwise the old object of
+/// the dependency would have to go while the old dependant still uses it.
+fn infect_create_first(declared: &Declared, decided: &mut [Option<Decided>]) {
+    let mut pending: Vec<usize> = (0..decided.len())
+        .filter(|at| decided[*at].as_ref().is_some_and(|d| d.action == Action::ReplaceCreateFirst))
+        .collect();
+    let mut seen = HashMap::new();
+    while let Some(at) = pending.pop() {
+        for (on, _) in &declared.dependencies[at] {
+            if let Some(decision) = decided[*on].as_mut().filter(|d| d.action == Action::Replace) {
+                decision.action = Action::ReplaceCreateFirst;
+            }
+            let first = decided[*on].as_ref().is_some_and(|d| d.action == Action::ReplaceCreateFirst);
+            if first && seen.insert(*on, ()).is_none() {
+                pending.push(*on);
+            }
+        }
+    }
+}

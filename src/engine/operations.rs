@@ -1,0 +1,443 @@
+//! Turns decisions into operations and orders them.
+//!
+//! Order follows five rules, for a resource B that depends on A:
+//! 1. what provides A comes before what provides B;
+//! 2. what removes B comes before what removes A;
+//! 3. a destroy-first replacement removes before it provides, a create-first one provides before it removes;
+//! 4. an old A goes only after B stopped using it, unless A is replaced destroy-first;
+//! 5. B goes before A changes.
+//!
+//! Rule 5 and rolling batches are wishes: where they would close a cycle they give way.
+
+use crate::{decide::Decided, graph::Declared, planner::Input};
+use cloudtik_core::{
+    Address, Attrs, Declaration, Dependency, Digest, Lifecycle, Needs, ProviderName,
+    digest::of as digest_of,
+    plan::{Action, Edge, Found, Operation, OperationId, Reason, Verb},
+    schema::KindSchema,
+    state::Record,
+};
+use petgraph::{algo, graph::DiGraph};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+/// The decision on a recorded resource that is not declared.
+pub(crate) struct Orphan {
+    pub action: Action,
+    pub reasons: Vec<Reason>,
+    /// Goes together with this resource, without an operation of its own.
+    pub taken_by: Option<Address>,
+    pub record: Arc<Record>,
+}
+
+pub(crate) struct Built {
+    pub operations: Vec<Operation>,
+    pub edges: Vec<Edge>,
+    by_address: HashMap<Address, Vec<u32>>,
+}
+
+impl Built {
+    /// The operations on one resource, in index order.
+    pub fn of(&self, address: &Address) -> Vec<u32> {
+        self.by_address.get(address).cloned().unwrap_or_default()
+    }
+}
+
+/// How a resource's old object goes.
+#[derive(Clone, Copy, PartialEq)]
+enum Removal {
+    BeforeNew,
+    AfterNew,
+    Plain,
+}
+
+#[derive(Default, Clone)]
+struct Steps {
+    provide: Option<u32>,
+    remove: Option<(u32, Option<Removal>)>,
+}
+
+impl Steps {
+    fn removal(&self) -> Option<(u32, Removal)> {
+        self.remove.and_then(|(op, how)| Some((op, how?)))
+    }
+
+    fn first(&self) -> Option<u32> {
+        match self.removal() {
+            Some((op, Removal::BeforeNew)) => Some(op),
+            _ => self.provide,
+        }
+    }
+}
+
+struct Builder<'a> {
+    input: &'a Input<'a>,
+    records: &'a BTreeMap<Address, Arc<Record>>,
+    documents: &'a Digest,
+    /// What lives in each resource.
+    inside: HashMap<&'a Address, Vec<Address>>,
+    digests: HashMap<Address, Digest>,
+    operations: Vec<Operation>,
+    edges: BTreeMap<(u32, u32), Needs>,
+    wishes: BTreeSet<(u32, u32)>,
+    steps: HashMap<Address, Steps>,
+}
+
+pub(crate) fn build(
+    input: &Input,
+    declared: &Declared,
+    decided: &[Option<Decided>],
+    orphans: &BTreeMap<Address, Orphan>,
+    records: &BTreeMap<Address, Arc<Record>>,
+    allowed: Option<&BTreeSet<Address>>,
+    documents: &Digest,
+) -> Built {
+    let mut inside: HashMap<&Address, Vec<Address>> = HashMap::new();
+    for (address, record) in records {
+        if let Some(home) = &record.lifecycle.gone_with {
+            inside.entry(home).or_default().push(address.clone());
+        }
+    }
+    let mut builder = Builder {
+        input,
+        records,
+        documents,
+        inside,
+        digests: HashMap::new(),
+        operations: Vec::new(),
+        edges: BTreeMap::new(),
+        wishes: BTreeSet::new(),
+        steps: HashMap::new(),
+    };
+    for (item, decision) in declared.items.iter().zip(decided) {
+        if let Some(decision) = decision {
+            builder.declared(item, decision);
+        }
+    }
+    for (address, orphan) in orphans {
+        builder.orphan(address, orphan);
+    }
+    for (address, orphan) in orphans {
+        if let Some(home) = &orphan.taken_by {
+            let remove = builder.steps.get(home).and_then(|s| s.remove);
+            builder.steps.insert(address.clone(), Steps { provide: None, remove });
+        }
+    }
+    builder.deposed(allowed);
+    builder.order_provides(declared);
+    builder.order_removals(declared);
+    builder.roll(declared);
+    builder.finish()
+}
+
+impl<'a> Builder<'a> {
+    fn declared(&mut self, item: &Declaration, decision: &Decided) {
+        let address = &item.address;
+        match decision.action {
+            Action::Keep | Action::Read | Action::Delete | Action::Forget => {}
+            Action::Create => {
+                let op = self.provide(item, decision, Verb::Create);
+                self.steps.insert(address.clone(), Steps { provide: Some(op), remove: None });
+            }
+            Action::Update => {
+                let op =
+                    self.provide(item, decision, if decision.await_ready { Verb::AwaitReady } else { Verb::Update });
+                self.steps.insert(address.clone(), Steps { provide: Some(op), remove: None });
+            }
+            Action::Adopt => {
+                let adopt = self.provide(item, decision, Verb::Adopt);
+                self.operations[adopt as usize].found = decision.found.clone();
+                let mut last = adopt;
+                if decision.update_after_adopt {
+                    last = self.provide(item, decision, Verb::Update);
+                    self.edge(adopt, last, Needs::Ready);
+                }
+                self.steps.insert(address.clone(), Steps { provide: Some(last), remove: None });
+            }
+            Action::Replace => {
+                let record = self.records.get(address).cloned();
+                let remove = self.remove(address, record.as_deref(), Verb::Delete);
+                let provide = self.provide(item, decision, Verb::Create);
+                self.edge(remove, provide, Needs::Ready);
+                let remove = Some((remove, Some(Removal::BeforeNew)));
+                self.steps.insert(address.clone(), Steps { provide: Some(provide), remove });
+            }
+            Action::ReplaceCreateFirst => {
+                let record = self.records.get(address).cloned();
+                let key = self.deposed_key(address);
+                let provide = self.provide(item, decision, Verb::CreateBeside { key: key.clone() });
+                let remove = self.remove(address, record.as_deref(), Verb::DeleteDeposed { key });
+                self.operations[remove as usize].takes_along.clear();
+                self.edge(provide, remove, Needs::Ready);
+                let remove = Some((remove, Some(Removal::AfterNew)));
+                self.steps.insert(address.clone(), Steps { provide: Some(provide), remove });
+            }
+        }
+    }
+
+    fn orphan(&mut self, address: &Address, orphan: &Orphan) {
+        if orphan.taken_by.is_some() {
+            return;
+        }
+        let verb = if orphan.action == Action::Forget { Verb::Forget } else { Verb::Delete };
+        let op = self.remove(address, Some(&orphan.record), verb);
+        self.steps.insert(address.clone(), Steps { provide: None, remove: Some((op, Some(Removal::Plain))) });
+    }
+
+    /// Old objects that earlier replacements left go now, whatever the documents say.
+    fn deposed(&mut self, allowed: Option<&BTreeSet<Address>>) {
+        let records = self.records;
+        for (address, record) in records {
+            if allowed.is_some_and(|allowed| !allowed.contains(address) && !record.only_deposed) {
+                continue;
+            }
+            let current = self.steps.get(address).cloned().unwrap_or_default();
+            for key in record.deposed.keys() {
+                let op = self.remove(address, Some(record), Verb::DeleteDeposed { key: key.clone() });
+                self.operations[op as usize].takes_along.clear();
+                // One record at a time: its other operations follow.
+                for other in [current.provide, current.remove.map(|(op, _)| op)].into_iter().flatten() {
+                    if self.operations[other as usize].address == *address {
+                        self.edge(op, other, Needs::Ready);
+                    }
+                }
+            }
+        }
+    }
+
+    fn deposed_key(&self, address: &Address) -> String {
+        let used = self.records.get(address).map_or(0, |r| r.deposed.len());
+        let fresh = digest_of(&(self.documents, self.records.get(address).map(|r| &r.operation), used));
+        fresh.0.chars().take(8).collect()
+    }
+
+    fn provide(&mut self, item: &Declaration, decision: &Decided, verb: Verb) -> u32 {
+        let expected = self.kind(&item.address).map_or(0, |k| match verb {
+            Verb::Update => k.durations.update + k.durations.ready,
+            Verb::AwaitReady => k.durations.ready,
+            Verb::Adopt => 0,
+            _ => k.durations.create + k.durations.ready,
+        });
+        let relies_on =
+            decision.relied_on.iter().filter_map(|a| Some((a.clone(), self.digest(a)?))).collect::<BTreeMap<_, _>>();
+        let prior = self.digest(&item.address);
+        self.push(Draft {
+            address: &item.address,
+            provider: &item.provider,
+            verb,
+            attributes: decision.attributes.clone(),
+            dependencies: item.dependencies(),
+            lifecycle: item.lifecycle.clone(),
+            prior,
+            relies_on,
+            takes_along: Vec::new(),
+            expected,
+        })
+    }
+
+    fn remove(&mut self, address: &Address, record: Option<&Record>, verb: Verb) -> u32 {
+        let expected = match verb {
+            Verb::Forget => 0,
+            _ => self.kind(address).map_or(0, |k| k.durations.delete),
+        };
+        let provider = record.map(|r| r.provider.clone()).expect("only recorded resources are removed");
+        let prior = self.digest(address);
+        self.push(Draft {
+            address,
+            provider: &provider,
+            verb,
+            attributes: Attrs::new(),
+            dependencies: record.map(|r| r.dependencies.clone()).unwrap_or_default(),
+            lifecycle: record.map(|r| r.lifecycle.clone()).unwrap_or_default(),
+            prior,
+            relies_on: BTreeMap::new(),
+            takes_along: self.inside.get(address).cloned().unwrap_or_default(),
+            expected,
+        })
+    }
+
+    fn push(&mut self, draft: Draft) -> u32 {
+        let index = u32::try_from(self.operations.len()).expect("fewer than 2^32 operations");
+        let base = self.input.state.get(draft.address.scope());
+        let facts = (self.documents, base.map(|s| (&s.lineage, s.serial)), draft.address, &draft.verb);
+        let id = digest_of(&facts).0.chars().take(20).collect::<String>();
+        self.operations.push(Operation {
+            id: OperationId(id.into()),
+            address: draft.address.clone(),
+            provider: draft.provider.clone(),
+            verb: draft.verb,
+            attributes: draft.attributes,
+            dependencies: draft.dependencies,
+            lifecycle: draft.lifecycle,
+            prior: draft.prior,
+            relies_on: draft.relies_on,
+            found: None::<Found>,
+            takes_along: draft.takes_along,
+            expected_ms: draft.expected.into(),
+        });
+        index
+    }
+
+    fn kind(&self, address: &Address) -> Option<&'a KindSchema> {
+        self.input.kinds.get(address.kind())
+    }
+
+    /// The digest of a resource's record, in whichever scope it is; `None` when there is none.
+    fn digest(&mut self, address: &Address) -> Option<Digest> {
+        if let Some(digest) = self.digests.get(address) {
+            return Some(digest.clone());
+        }
+        let digest = self.input.state.get(address.scope())?.records.get(address)?.digest();
+        self.digests.insert(address.clone(), digest.clone());
+        Some(digest)
+    }
+
+    fn edge(&mut self, from: u32, to: u32, needs: Needs) {
+        if from != to {
+            let entry = self.edges.entry((from, to)).or_insert(needs);
+            *entry = (*entry).max(needs);
+        }
+    }
+
+    fn order_provides(&mut self, declared: &Declared) {
+        for (at, dependencies) in declared.dependencies.iter().enumerate() {
+            let Some(to) = self.steps.get(&declared.items[at].address).and_then(|s| s.provide) else { continue };
+            for (on, needs) in dependencies {
+                if let Some(from) = self.steps.get(&declared.items[*on].address).and_then(|s| s.provide) {
+                    self.edge(from, to, *needs);
+                }
+            }
+        }
+    }
+
+    fn order_removals(&mut self, declared: &Declared) {
+        let records = self.records;
+        for (address, record) in records {
+            let user = self.steps.get(address).cloned().unwrap_or_default();
+            for dependency in &record.dependencies {
+                if let Some(used) = self.steps.get(&dependency.address).cloned() {
+                    self.order_removal(&user, &used);
+                }
+            }
+        }
+        // A create-first replacement's old object also waits for those that only now begin to depend on the resource.
+        for (at, dependencies) in declared.dependencies.iter().enumerate() {
+            let Some(provide) = self.steps.get(&declared.items[at].address).and_then(|s| s.provide) else { continue };
+            for (on, _) in dependencies {
+                let used = self.steps.get(&declared.items[*on].address).and_then(Steps::removal);
+                if let Some((remove, Removal::AfterNew)) = used {
+                    self.edge(provide, remove, Needs::Ready);
+                }
+            }
+        }
+    }
+
+    fn order_removal(&mut self, user: &Steps, used: &Steps) {
+        match (user.removal(), used.removal()) {
+            (Some((user_op, _)), Some((used_op, how))) => {
+                self.edge(user_op, used_op, Needs::Ready);
+                if let (Removal::AfterNew, Some(provide)) = (how, used.provide) {
+                    if user.removal().is_some_and(|(_, how)| how != Removal::AfterNew) {
+                        self.wishes.insert((user_op, provide));
+                    }
+                }
+            }
+            (None, Some((used_op, Removal::Plain | Removal::AfterNew))) => {
+                if let Some(provide) = user.provide {
+                    self.edge(provide, used_op, Needs::Ready);
+                }
+            }
+            (Some((user_op, Removal::Plain | Removal::BeforeNew)), None) => {
+                if let Some(provide) = used.provide {
+                    self.wishes.insert((user_op, provide));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Batches of a rolling group follow each other: a batch starts when the one before, with all that lives in its
+    /// members, is ready.
+    fn roll(&mut self, declared: &Declared) {
+        let mut groups: BTreeMap<(&str, usize), Vec<usize>> = BTreeMap::new();
+        let mut inside: HashMap<&Address, Vec<u32>> = HashMap::new();
+        for (at, item) in declared.items.iter().enumerate() {
+            let Some(steps) = self.steps.get(&item.address) else { continue };
+            if let (Some(home), Some(provide)) = (&item.lifecycle.gone_with, steps.provide) {
+                inside.entry(home).or_default().push(provide);
+            }
+            let disrupts = steps.remove.is_some() || self.operations_update(steps);
+            if let (Some(rolling), true) = (&item.lifecycle.rolling, disrupts) {
+                groups.entry((&rolling.group, rolling.batch.max(1))).or_default().push(at);
+            }
+        }
+        for ((_, batch), members) in groups {
+            let batches: Vec<&[usize]> = members.chunks(batch).collect();
+            for pair in batches.windows(2) {
+                let ends: Vec<u32> = pair[0]
+                    .iter()
+                    .flat_map(|at| {
+                        let address = &declared.items[*at].address;
+                        let own = self.steps[address].provide;
+                        own.into_iter().chain(inside.get(address).into_iter().flatten().copied())
+                    })
+                    .collect();
+                for to in pair[1].iter().filter_map(|at| self.steps[&declared.items[*at].address].first()) {
+                    self.wishes.extend(ends.iter().map(|from| (*from, to)));
+                }
+            }
+        }
+    }
+
+    fn operations_update(&self, steps: &Steps) -> bool {
+        steps.provide.is_some_and(|op| self.operations[op as usize].verb == Verb::Update)
+    }
+
+    fn finish(mut self) -> Built {
+        self.grant_wishes();
+        let mut by_address: HashMap<Address, Vec<u32>> = HashMap::with_capacity(self.operations.len());
+        for (index, operation) in self.operations.iter().enumerate() {
+            by_address.entry(operation.address.clone()).or_default().push(index as u32);
+        }
+        let edges = self.edges.into_iter().map(|((from, to), needs)| Edge { from, to, needs }).collect();
+        Built { operations: self.operations, edges, by_address }
+    }
+
+    fn grant_wishes(&mut self) {
+        self.wishes.retain(|edge| edge.0 != edge.1 && !self.edges.contains_key(edge));
+        if self.wishes.is_empty() {
+            return;
+        }
+        let mut graph = DiGraph::<(), ()>::new();
+        let nodes: Vec<_> = self.operations.iter().map(|_| graph.add_node(())).collect();
+        for (from, to) in self.edges.keys().chain(&self.wishes) {
+            graph.add_edge(nodes[*from as usize], nodes[*to as usize], ());
+        }
+        let mut component = vec![0; nodes.len()];
+        for (number, members) in algo::tarjan_scc(&graph).into_iter().enumerate() {
+            for member in members {
+                component[member.index()] = number;
+            }
+        }
+        for (from, to) in std::mem::take(&mut self.wishes) {
+            if component[from as usize] != component[to as usize] {
+                self.edge(from, to, Needs::Ready);
+            }
+        }
+    }
+}
+
+struct Draft<'a> {
+    address: &'a Address,
+    provider: &'a ProviderName,
+    verb: Verb,
+    attributes: Attrs,
+    dependencies: Vec<Dependency>,
+    lifecycle: Lifecycle,
+    prior: Option<Digest>,
+    relies_on: BTreeMap<Address, Digest>,
+    takes_along: Vec<Address>,
+    expected: u32,
+}

@@ -1,0 +1,309 @@
+//! The planner: a pure function from declared, recorded and observed to a plan. Same inputs, same bytes.
+
+use crate::{
+    decide::{self, Decided},
+    diff, estimate,
+    graph::{Declared, Foreign},
+    operations::{self, Orphan},
+    targets,
+};
+use cloudtik_core::{
+    Address, Declaration, Diagnostic, Digest, Scope, diagnostic,
+    digest::of as digest_of,
+    plan::{Action, Base, Change, Drift, FORMAT, Mode, Plan, Reason},
+    provider::{Health, Presence},
+    schema::Kinds,
+    state::{Record, Snapshot},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// Everything a plan depends on.
+pub struct Input<'a> {
+    pub mode: Mode,
+    /// Ignored when `mode` is destroy.
+    pub declarations: &'a [Declaration],
+    /// The scopes this plan may change: recorded resources of these that are not declared go.
+    pub scopes: &'a BTreeSet<Scope>,
+    /// State of those scopes, and of others that are read only.
+    pub state: &'a BTreeMap<Scope, Snapshot>,
+    /// What refresh saw. A resource that is missing here is believed to be as recorded.
+    pub observed: &'a BTreeMap<Address, Presence>,
+    pub kinds: &'a Kinds,
+    pub options: &'a Options,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub targets: Vec<String>,
+    pub excludes: Vec<String>,
+    /// Replaced even if nothing changed; also lifts protection.
+    pub replace: Vec<String>,
+    /// Deletes what holds user data, instead of keeping it.
+    pub delete_data: bool,
+}
+
+/// Decides. Errors hold every problem found, sorted by place.
+pub fn plan(input: &Input) -> Result<Plan, Vec<Diagnostic>> {
+    make(input).map_err(|mut problems| {
+        diagnostic::sort(&mut problems);
+        problems
+    })
+}
+
+fn make(input: &Input) -> Result<Plan, Vec<Diagnostic>> {
+    let none = [];
+    let declarations = if input.mode == Mode::Destroy { &none } else { input.declarations };
+    let foreign = Foreign(input.state.iter().filter(|(scope, _)| !input.scopes.contains(scope)).collect());
+    let declared = Declared::new(declarations, &foreign)?;
+    let records = recorded(input);
+    let mut orphans: BTreeMap<Address, Arc<Record>> = records
+        .iter()
+        .filter(|(address, record)| !declared.index.contains_key(address) && !record.only_deposed)
+        .map(|(a, r)| (a.clone(), r.clone()))
+        .collect();
+    let allowed = targets::allowed(&declared, &orphans, &input.options.targets, &input.options.excludes)?;
+    if let Some(allowed) = &allowed {
+        orphans.retain(|address, _| allowed.contains(address));
+    }
+
+    let mut problems = Vec::new();
+    let decided = decide::decide(input, &declared, &foreign, &records, allowed.as_ref(), &mut problems);
+    let orphans = orphans_decided(input, &declared, &decided, orphans, &mut problems);
+    problems.extend(still_in_use(input, &declared, &decided, &orphans, &foreign));
+    if problems.iter().any(Diagnostic::is_error) {
+        return Err(problems);
+    }
+
+    let documents = documents_digest(declarations);
+    let built = operations::build(input, &declared, &decided, &orphans, &records, allowed.as_ref(), &documents);
+    let changes = changes(&declared, decided, orphans, &records, &built);
+    let mut plan = Plan {
+        format: FORMAT,
+        mode: input.mode,
+        base: bases(input),
+        documents,
+        estimate: estimate::estimate(&built.operations, &built.edges),
+        changes,
+        operations: built.operations,
+        edges: built.edges,
+        drift: drift(input, &records),
+        warnings: problems,
+        digest: Digest(String::new()),
+    };
+    plan.digest = plan.compute_digest();
+    Ok(plan)
+}
+
+fn recorded(input: &Input) -> BTreeMap<Address, Arc<Record>> {
+    input
+        .state
+        .iter()
+        .filter(|(scope, _)| input.scopes.contains(scope))
+        .flat_map(|(_, snapshot)| snapshot.records.iter().map(|(a, r)| (a.clone(), r.clone())))
+        .collect()
+}
+
+fn bases(input: &Input) -> BTreeMap<Scope, Base> {
+    let base = |scope: &Scope| match input.state.get(scope) {
+        Some(s) => Base { lineage: s.lineage.clone(), serial: s.serial, revision: s.revision },
+        None => Base { lineage: String::new(), serial: 0, revision: 0 },
+    };
+    input.scopes.iter().map(|scope| (scope.clone(), base(scope))).collect()
+}
+
+/// Places are left out: moving a line of a document changes nothing.
+fn documents_digest(declarations: &[Declaration]) -> Digest {
+    let mut sorted: Vec<&Declaration> = declarations.iter().collect();
+    sorted.sort_by(|a, b| a.address.cmp(&b.address));
+    let facts: Vec<_> =
+        sorted.iter().map(|d| (&d.address, &d.provider, &d.attributes, &d.depends_on, &d.lifecycle)).collect();
+    digest_of(&facts)
+}
+
+/// What happens to recorded resources that are no longer declared.
+fn orphans_decided(
+    input: &Input,
+    declared: &Declared,
+    decided: &[Option<Decided>],
+    orphans: BTreeMap<Address, Arc<Record>>,
+    problems: &mut Vec<Diagnostic>,
+) -> BTreeMap<Address, Orphan> {
+    let why = if input.mode == Mode::Destroy { Reason::Destroy } else { Reason::Undeclared };
+    // A home that goes, or is made anew, takes with it what lives in it.
+    let home_goes = |record: &Record| -> Option<Address> {
+        let home = record.lifecycle.gone_with.as_ref()?;
+        let made_anew = declared
+            .index
+            .get(home)
+            .and_then(|at| decided[*at].as_ref())
+            .is_some_and(|d| matches!(d.action, Action::Create | Action::Replace | Action::ReplaceCreateFirst));
+        (made_anew || orphans.contains_key(home)).then(|| home.clone())
+    };
+    orphans
+        .iter()
+        .map(|(address, record)| {
+            let kind = input.kinds.get(address.kind());
+            let retained =
+                !input.options.delete_data && (record.lifecycle.retain || kind.is_some_and(|k| k.holds_data));
+            let gone = matches!(input.observed.get(address), Some(Presence::Absent));
+            let orphan = if let Some(home) = home_goes(record) {
+                let taken = orphans.contains_key(&home) || !decided_anew_without_old(declared, decided, &home);
+                Orphan {
+                    action: if taken { Action::Delete } else { Action::Forget },
+                    reasons: vec![why.clone(), Reason::GoneWith { address: home.clone() }],
+                    taken_by: taken.then_some(home),
+                    record: record.clone(),
+                }
+            } else if gone {
+                Orphan {
+                    action: Action::Forget,
+                    reasons: vec![why.clone(), Reason::Gone],
+                    taken_by: None,
+                    record: record.clone(),
+                }
+            } else if retained {
+                Orphan {
+                    action: Action::Forget,
+                    reasons: vec![why.clone(), Reason::Retained],
+                    taken_by: None,
+                    record: record.clone(),
+                }
+            } else {
+                if record.lifecycle.prevent_destroy && input.mode != Mode::Destroy {
+                    problems.push(protected_orphan(address));
+                }
+                Orphan { action: Action::Delete, reasons: vec![why.clone()], taken_by: None, record: record.clone() }
+            };
+            (address.clone(), orphan)
+        })
+        .collect()
+}
+
+/// A home that is created because the old one vanished has no delete operation that could take things along.
+fn decided_anew_without_old(declared: &Declared, decided: &[Option<Decided>], home: &Address) -> bool {
+    declared
+        .index
+        .get(home)
+        .and_then(|at| decided[*at].as_ref())
+        .is_some_and(|d| matches!(d.action, Action::Create | Action::ReplaceCreateFirst))
+}
+
+fn protected_orphan(address: &Address) -> Diagnostic {
+    Diagnostic::error("protected", "a protected resource would be deleted")
+        .detail(format!("`{}` is protected and no longer declared", address.short()))
+        .about(address)
+        .hint("put it back into the document, or remove everything with `cloudtik destroy`")
+}
+
+/// Other scopes' records that are built on something this plan takes away.
+fn still_in_use(
+    input: &Input,
+    declared: &Declared,
+    decided: &[Option<Decided>],
+    orphans: &BTreeMap<Address, Orphan>,
+    foreign: &Foreign,
+) -> Vec<Diagnostic> {
+    let goes = |address: &Address| match declared.index.get(address) {
+        Some(at) => decided[*at].as_ref().is_some_and(|d| d.action.is_destructive()),
+        None => orphans.get(address).is_some_and(|o| o.action.is_destructive()),
+    };
+    let mut users: BTreeMap<&Scope, Address> = BTreeMap::new();
+    for record in foreign.records() {
+        if let Some(used) =
+            record.dependencies.iter().find(|d| input.scopes.contains(d.address.scope()) && goes(&d.address))
+        {
+            users.entry(record.address.scope()).or_insert_with(|| used.address.clone());
+        }
+    }
+    users
+        .into_iter()
+        .map(|(scope, used)| {
+            Diagnostic::error("in-use", "something that another scope uses would be deleted")
+                .detail(format!("{scope} is built on `{used}`"))
+                .about(&used)
+                .hint(match scope.cluster_name() {
+                    Some(cluster) => {
+                        format!("stop the cluster first: `cloudtik stop` with the document of `{cluster}`")
+                    }
+                    None => format!("destroy {scope} first"),
+                })
+        })
+        .collect()
+}
+
+fn changes(
+    declared: &Declared,
+    decided: Vec<Option<Decided>>,
+    orphans: BTreeMap<Address, Orphan>,
+    records: &BTreeMap<Address, Arc<Record>>,
+    built: &operations::Built,
+) -> Vec<Change> {
+    let mut changes = Vec::with_capacity(decided.len() + orphans.len());
+    for (item, decision) in declared.items.iter().zip(decided) {
+        let Some(decision) = decision else { continue };
+        changes.push(Change {
+            address: item.address.clone(),
+            provider: item.provider.clone(),
+            action: decision.action,
+            reasons: decision.reasons,
+            diffs: decision.diffs,
+            operations: built.of(&item.address),
+            origin: item.origin.clone(),
+        });
+    }
+    for (address, orphan) in orphans {
+        changes.push(Change {
+            operations: built.of(&address),
+            address,
+            provider: orphan.record.provider.clone(),
+            action: orphan.action,
+            reasons: orphan.reasons,
+            diffs: Vec::new(),
+            origin: None,
+        });
+    }
+    let known: BTreeSet<Address> = changes.iter().map(|c| c.address.clone()).collect();
+    for (address, record) in records.iter().filter(|(_, record)| record.only_deposed) {
+        if !known.contains(address) {
+            changes.push(Change {
+                address: address.clone(),
+                provider: record.provider.clone(),
+                action: Action::Delete,
+                reasons: record.deposed.keys().map(|key| Reason::Deposed { key: key.clone() }).collect(),
+                diffs: Vec::new(),
+                operations: built.of(address),
+                origin: None,
+            });
+        }
+    }
+    changes.sort_by(|a, b| a.address.cmp(&b.address));
+    changes
+}
+
+/// Where the world differs from the record.
+fn drift(input: &Input, records: &BTreeMap<Address, Arc<Record>>) -> Vec<Drift> {
+    let mut found = Vec::new();
+    for (address, record) in records.iter().filter(|(_, record)| !record.only_deposed) {
+        let Some(kind) = input.kinds.get(address.kind()) else { continue };
+        match input.observed.get(address) {
+            Some(Presence::Absent) => found.push(Drift { address: address.clone(), diffs: None, broken: None }),
+            Some(Presence::Present { attributes, healthy, .. }) => {
+                let mut seen = record.attributes.clone();
+                seen.extend(attributes.iter().map(|(k, v)| (k.clone(), v.clone())));
+                let diffs = diff::changed(kind, &record.attributes, &seen);
+                let broken = match healthy {
+                    Health::Ok => None,
+                    Health::Broken(detail) => Some(detail.clone()),
+                };
+                if !diffs.is_empty() || broken.is_some() {
+                    found.push(Drift { address: address.clone(), diffs: Some(diffs), broken });
+                }
+            }
+            None => {}
+        }
+    }
+    found
+}

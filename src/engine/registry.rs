@@ -1,0 +1,30 @@
+//! The providers a run works with, by name, and the kinds they manage.
+
+use cloudtik_core::{ProviderName, provider::Provider, schema::Kinds};
+use std::{collections::BTreeMap, sync::Arc};
+
+#[derive(Clone, Default)]
+pub struct Registry {
+    providers: BTreeMap<ProviderName, Arc<dyn Provider>>,
+    kinds: Kinds,
+}
+
+impl Registry {
+    pub fn new(providers: impl IntoIterator<Item = Arc<dyn Provider>>) -> Self {
+        let providers: BTreeMap<_, _> = providers.into_iter().map(|p| (p.name(), p)).collect();
+        let kinds = Kinds::new(providers.values().flat_map(|p| p.kinds()));
+        Registry { providers, kinds }
+    }
+
+    pub fn kinds(&self) -> &Kinds {
+        &self.kinds
+    }
+
+    pub fn get(&self, name: &ProviderName) -> Option<&Arc<dyn Provider>> {
+        self.providers.get(name)
+    }
+
+    pub(crate) fn concurrency(&self) -> usize {
+        self.providers.values().map(|p| p.concurrency()).max().unwrap_or(1)
+    }
+}
