@@ -1,0 +1,184 @@
+//! Where a scope's files are.
+//!
+//! Names of documents become file names unchanged where that is safe; every other byte becomes `%xx`, so that no name can
+//! leave its folder and two names never share a file.
+
+use cloudtik_core::{Scope, state::StoreError};
+use std::{
+    fs::{DirBuilder, File},
+    io::{Error, ErrorKind, Result},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+const CLUSTERS: &str = "clusters";
+const WORKSPACE: &str = "workspace";
+
+/// The files of one scope.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    pub folder: PathBuf,
+    pub database: PathBuf,
+    /// A database before its first commit is complete.
+    pub fresh: PathBuf,
+    pub lock: PathBuf,
+    pub backup: PathBuf,
+    /// Folders that go when they are empty, innermost first.
+    pub parents: Vec<PathBuf>,
+}
+
+impl Files {
+    pub fn of(home: &Path, scope: &Scope) -> Files {
+        let workspace = home.join(file_name(scope.workspace_name()));
+        let (folder, stem, parents) = match scope.cluster_name() {
+            None => (workspace.clone(), WORKSPACE.to_owned(), vec![workspace]),
+            Some(cluster) => {
+                let clusters = workspace.join(CLUSTERS);
+                (clusters.clone(), file_name(cluster), vec![clusters, workspace])
+            }
+        };
+        let file = |extension: &str| folder.join(format!("{stem}.{extension}"));
+        Files {
+            database: file("redb"),
+            fresh: file("redb.new"),
+            lock: file("lock"),
+            backup: file("json"),
+            folder: folder.clone(),
+            parents,
+        }
+    }
+
+    /// Makes the folders, open to their owner only, and makes their names durable.
+    pub fn make_folders(&self, home: &Path) -> Result<()> {
+        let mut builder = DirBuilder::new();
+        builder.mode(0o700).recursive(true).create(home)?;
+        for folder in self.parents.iter().rev() {
+            match DirBuilder::new().mode(0o700).create(folder) {
+                Ok(()) => sync_folder(folder.parent().unwrap_or(home))?,
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the folders that are empty.
+    pub fn remove_empty_folders(&self) -> Result<()> {
+        for folder in &self.parents {
+            match std::fs::remove_dir(folder) {
+                Ok(()) => {}
+                Err(e) if matches!(e.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::NotFound) => return Ok(()),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every scope that has a database below `home`, sorted. A home that does not exist has none.
+pub(crate) fn scopes(home: &Path) -> std::result::Result<Vec<Scope>, StoreError> {
+    let mut found = Vec::new();
+    for (workspace, folder) in entries(home)? {
+        let Some(workspace) = document_name(&workspace) else { continue };
+        if Files::of(home, &Scope::workspace(&workspace)).database.exists() {
+            found.push(Scope::workspace(&workspace));
+        }
+        for (file, _) in entries(&folder.join(CLUSTERS))? {
+            if let Some(cluster) = file.strip_suffix(".redb").and_then(document_name) {
+                found.push(Scope::cluster(&workspace, &cluster));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Names and paths in a folder; none when it is no folder.
+fn entries(folder: &Path) -> std::result::Result<Vec<(String, PathBuf)>, StoreError> {
+    let failed = |e| io_error("list", folder, e);
+    let listing = match std::fs::read_dir(folder) {
+        Ok(listing) => listing,
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Vec::new()),
+        Err(e) => return Err(failed(e)),
+    };
+    let mut found = Vec::new();
+    for entry in listing {
+        let entry = entry.map_err(failed)?;
+        if let Ok(name) = entry.file_name().into_string() {
+            found.push((name, entry.path()));
+        }
+    }
+    Ok(found)
+}
+
+fn is_plain(byte: u8, first: bool) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' || (byte == b'.' && !first)
+}
+
+fn file_name(name: &str) -> String {
+    let encode = |(i, byte): (usize, u8)| match is_plain(byte, i == 0) {
+        true => (byte as char).to_string(),
+        false => format!("%{byte:02x}"),
+    };
+    name.bytes().enumerate().map(encode).collect()
+}
+
+/// The inverse of [`file_name`]; `None` for a file that is not ours.
+fn document_name(file: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = file.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        if first == b'%' {
+            let digits = std::str::from_utf8(tail.get(..2)?).ok()?;
+            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+            rest = &tail[2..];
+        } else {
+            bytes.push(first);
+            rest = tail;
+        }
+    }
+    let name = String::from_utf8(bytes).ok()?;
+    (!name.is_empty() && file_name(&name) == file).then_some(name)
+}
+
+pub(crate) fn io_error(operation: &'static str, place: &Path, source: Error) -> StoreError {
+    StoreError::Io { operation, place: place.display().to_string(), source }
+}
+
+/// Makes names in a folder (created, renamed, removed) durable.
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_readable_and_never_leave_their_folder() {
+        for (name, file) in [
+            ("etl-1.2_a", "etl-1.2_a"),
+            ("..", "%2e."),
+            (".hidden", "%2ehidden"),
+            ("a/../../b", "a%2f..%2f..%2fb"),
+            ("ü 100%", "%c3%bc%20100%25"),
+            ("a\0b", "a%00b"),
+        ] {
+            assert_eq!(file_name(name), file);
+            assert_eq!(document_name(file).as_deref(), Some(name));
+        }
+        for foreign in ["", ".git", "%2E.", "%zz", "%2", "lost+found", "%61"] {
+            assert_eq!(document_name(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_scopes_files_are_where_the_crate_says() {
+        let files = Files::of(Path::new("/h"), &Scope::cluster("lake", "etl"));
+        assert_eq!(files.database, Path::new("/h/lake/clusters/etl.redb"));
+        assert_eq!(files.lock, Path::new("/h/lake/clusters/etl.lock"));
+        assert_eq!(files.backup, Path::new("/h/lake/clusters/etl.json"));
+        let files = Files::of(Path::new("/h"), &Scope::workspace("lake"));
+        assert_eq!(files.database, Path::new("/h/lake/workspace.redb"));
+    }
+}

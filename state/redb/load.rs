@@ -1,0 +1,280 @@
+//! Reading a scope's state out of its database, believing nothing that does not check.
+
+use crate::{
+    database::{self, damaged, failure},
+    layout::Files,
+    lock::{self, Content, Look},
+    seal::{self, Sum},
+    tables::*,
+};
+use cloudtik_core::{
+    Address, Scope,
+    plan::OperationId,
+    state::{Entry, Intent, Record, Revision, Snapshot, StoreError},
+};
+use redb::{
+    DatabaseError, Error, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError,
+};
+use serde::de::DeserializeOwned;
+use std::{
+    collections::BTreeMap,
+    io::ErrorKind,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Longest wait for an owner that is just opening, or mending, its database.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// A scope's state, and what a writer needs beside it.
+pub(crate) struct Loaded {
+    pub snapshot: Snapshot,
+    pub sum: Sum,
+    /// The serials of the open intents' entries.
+    pub open: BTreeMap<OperationId, u64>,
+}
+
+/// One database at one moment.
+pub(crate) struct View<'a> {
+    pub transaction: &'a ReadTransaction,
+    pub files: &'a Files,
+    pub scope: &'a Scope,
+    pub witness: Option<Content>,
+}
+
+/// Runs `read` over the scope's last durable state, whether or not somebody writes it; `None` when it has no database.
+pub(crate) fn view<T>(
+    files: &Files,
+    scope: &Scope,
+    read: impl Fn(&View) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    let run = |transaction: &ReadTransaction, witness| read(&View { transaction, files, scope, witness });
+    let start = Instant::now();
+    loop {
+        match lock::look(files)? {
+            Look::Free(lock) => {
+                let unlocked = lock.is_none();
+                let witness = lock.as_ref().and_then(lock::read);
+                let Some(copy) = database::copy(files)? else { return gone(files) };
+                drop(lock);
+                let result = database::open_copy(copy, files).and_then(|database| {
+                    let transaction = database.begin_read().map_err(|e| failure("read", files, e))?;
+                    run(&transaction, witness)
+                });
+                if result.is_err() && unlocked && database::exists(&files.lock)? {
+                    continue; // an owner came while the file was copied
+                }
+                return result.map(Some);
+            }
+            Look::Held(lock) => {
+                let witness = lock::read(&lock);
+                if !database::exists(&files.database)? {
+                    return gone(files);
+                }
+                match database::open_shared(files) {
+                    Ok(shared) => {
+                        let transaction = shared.begin_read().map_err(|e| failure("read", files, e))?;
+                        return run(&transaction, witness).map(Some);
+                    }
+                    Err(e) if passes(&e) && start.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+                    Err(e) => return Err(failure("read", files, e)),
+                }
+            }
+        }
+    }
+}
+
+/// Whether an open beside an owner fails only until the owner's own open is complete.
+fn passes(error: &DatabaseError) -> bool {
+    match error {
+        DatabaseError::RepairAborted | DatabaseError::DatabaseAlreadyOpen => true,
+        DatabaseError::Storage(StorageError::Io(e)) => e.kind() == ErrorKind::NotFound,
+        _ => false,
+    }
+}
+
+/// No database: nothing was ever written, unless a backup says otherwise.
+fn gone<T>(files: &Files) -> Result<Option<T>, StoreError> {
+    match database::exists(&files.backup)? {
+        false => Ok(None),
+        true => Err(StoreError::Damaged {
+            place: files.database.display().to_string(),
+            detail: format!(
+                "the file is gone, its backup is still there: `cloudtik state import '{}'` restores the last revision",
+                files.backup.display()
+            ),
+        }),
+    }
+}
+
+impl View<'_> {
+    /// The current state: reads records and open intents, not the journal.
+    pub fn load(&self) -> Result<Loaded, StoreError> {
+        let head = self.head()?;
+        let mut loaded = Loaded {
+            snapshot: Snapshot {
+                lineage: head.lineage.clone(),
+                serial: head.serial,
+                revision: head.revision,
+                ..Snapshot::empty(self.scope)
+            },
+            sum: Sum::default(),
+            open: BTreeMap::new(),
+        };
+        self.load_records(&mut loaded)?;
+        self.load_open(&mut loaded)?;
+        if loaded.sum.to_hex() != head.sum {
+            return Err(self.damaged("its records are not those of its last entry"));
+        }
+        Ok(loaded)
+    }
+
+    fn load_records(&self, loaded: &mut Loaded) -> Result<(), StoreError> {
+        let table = self.redb(|t| Ok(t.open_table(RECORDS)?))?;
+        for row in self.redb(|_| Ok(table.iter()?))? {
+            let (key, sealed) = self.redb(|_| Ok(row?))?;
+            let record: Record = self.unseal("records", key.value().as_bytes(), sealed.value())?;
+            loaded.sum.add(sealed.value());
+            let address: Address =
+                key.value().parse().map_err(|e: cloudtik_core::address::NotAnAddress| self.damaged(e.to_string()))?;
+            if record.address != address || address.scope() != self.scope {
+                return Err(self.damaged(format!("the record under {address} is of {}", record.address)));
+            }
+            loaded.snapshot.records.insert(address, Arc::new(record));
+        }
+        Ok(())
+    }
+
+    fn load_open(&self, loaded: &mut Loaded) -> Result<(), StoreError> {
+        let table = self.redb(|t| Ok(t.open_table(OPEN)?))?;
+        for row in self.redb(|_| Ok(table.iter()?))? {
+            let (key, sealed) = self.redb(|_| Ok(row?))?;
+            let intent: Intent = self.unseal("open", &key.value().to_be_bytes(), sealed.value())?;
+            loaded.sum.add(sealed.value());
+            loaded.open.insert(intent.operation.clone(), key.value());
+            loaded.snapshot.open.push(intent);
+        }
+        Ok(())
+    }
+
+    /// The head, after all that can be checked without reading every value.
+    fn head(&self) -> Result<Head, StoreError> {
+        let meta = self.redb(|t| Ok(t.open_table(META)?))?;
+        let format: u32 = self.cell(&meta, FORMAT_KEY)?;
+        if format > FORMAT {
+            let place = self.files.database.display().to_string();
+            return Err(StoreError::TooNew { place, found: format, known: FORMAT });
+        }
+        let head: Head = self.cell(&meta, HEAD_KEY)?;
+        if head.scope != *self.scope {
+            return Err(self.damaged(format!("it holds the state of {}, not of {}", head.scope, self.scope)));
+        }
+        self.check_counts(&head)?;
+        self.check_witness(&head)?;
+        Ok(head)
+    }
+
+    fn cell<T: DeserializeOwned>(
+        &self,
+        meta: &impl ReadableTable<&'static str, &'static [u8]>,
+        key: &str,
+    ) -> Result<T, StoreError> {
+        match self.redb(|_| Ok(meta.get(key)?))? {
+            Some(sealed) => self.unseal("meta", key.as_bytes(), sealed.value()),
+            None => Err(self.damaged(format!("its `{key}` is missing"))),
+        }
+    }
+
+    fn check_counts(&self, head: &Head) -> Result<(), StoreError> {
+        let counts = self.redb(|t| {
+            let journal = t.open_table(JOURNAL)?;
+            let last = journal.last()?.map_or(0, |(serial, _)| serial.value());
+            let revisions = t.open_table(REVISIONS)?.len()?;
+            Ok([journal.len()?, last, t.open_table(RECORDS)?.len()?, t.open_table(OPEN)?.len()?, revisions])
+        })?;
+        match counts == [head.serial, head.serial, head.records, head.open, head.revision] {
+            true => Ok(()),
+            false => Err(self.damaged("entries of its journal or its records are missing")),
+        }
+    }
+
+    fn check_witness(&self, head: &Head) -> Result<(), StoreError> {
+        match &self.witness {
+            Some(seen) if seen.lineage == head.lineage && seen.serial > head.serial => Err(self.damaged(format!(
+                "it went back to entry {} of {}, as when an old copy is put in its place",
+                head.serial, seen.serial
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Newest first.
+    pub fn history(&self) -> Result<Vec<Revision>, StoreError> {
+        let head = self.head()?;
+        let table = self.redb(|t| Ok(t.open_table(REVISIONS)?))?;
+        let numbers = (1..=head.revision).rev();
+        numbers.map(|number| Ok(self.revision(&table, number)?.revision)).collect()
+    }
+
+    fn revision(
+        &self,
+        table: &impl ReadableTable<u64, &'static [u8]>,
+        number: u64,
+    ) -> Result<StoredRevision, StoreError> {
+        match self.redb(|_| Ok(table.get(number)?))? {
+            Some(sealed) => self.unseal("revisions", &number.to_be_bytes(), sealed.value()),
+            None => Err(self.damaged(format!("revision {number} is missing"))),
+        }
+    }
+
+    /// The state at the end of a revision.
+    pub fn at_revision(&self, number: u64) -> Result<Option<Snapshot>, StoreError> {
+        let head = self.head()?;
+        if number == 0 || number > head.revision {
+            return Ok(None);
+        }
+        let table = self.redb(|t| Ok(t.open_table(REVISIONS)?))?;
+        let serial = self.revision(&table, number)?.serial;
+        self.fold(&head.lineage, serial).map(Some)
+    }
+
+    /// Folds the whole journal and compares the result with the tables that reading relies on.
+    pub fn check(&self) -> Result<(), StoreError> {
+        let current = self.load()?.snapshot;
+        self.history()?;
+        match self.fold(&current.lineage, current.serial)? == current {
+            true => Ok(()),
+            false => Err(self.damaged("its records are not what its journal gives")),
+        }
+    }
+
+    fn fold(&self, lineage: &str, last: u64) -> Result<Snapshot, StoreError> {
+        let mut snapshot = Snapshot { lineage: lineage.into(), ..Snapshot::empty(self.scope) };
+        let table = self.redb(|t| Ok(t.open_table(JOURNAL)?))?;
+        for row in self.redb(|_| Ok(table.range(1..=last)?))? {
+            let (serial, sealed) = self.redb(|_| Ok(row?))?;
+            if serial.value() != snapshot.serial + 1 {
+                return Err(self.damaged(format!("entry {} of its journal is missing", snapshot.serial + 1)));
+            }
+            let entry: Entry = self.unseal("journal", &serial.value().to_be_bytes(), sealed.value())?;
+            snapshot.apply(&entry);
+        }
+        match snapshot.serial == last {
+            true => Ok(snapshot),
+            false => Err(self.damaged(format!("entry {last} of its journal is missing"))),
+        }
+    }
+
+    fn unseal<T: DeserializeOwned>(&self, table: &str, key: &[u8], sealed: &[u8]) -> Result<T, StoreError> {
+        seal::open(table, key, sealed).map_err(|found| self.damaged(found))
+    }
+
+    fn redb<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, Error>) -> Result<T, StoreError> {
+        read(self.transaction).map_err(|e| failure("read", self.files, e))
+    }
+
+    fn damaged(&self, found: impl AsRef<str>) -> StoreError {
+        damaged(self.files, found)
+    }
+}

@@ -1,0 +1,77 @@
+//! [`Store`] over the files of one state home.
+
+use crate::{
+    layout::{self, Files},
+    load::view,
+    lock::{self, Lock},
+    writer::Writer,
+};
+use cloudtik_core::{
+    Scope,
+    state::{Holder, Locked, Revision, Snapshot, Store, StoreError},
+};
+use std::path::{Path, PathBuf};
+
+/// The state home in a folder of this machine. Opening it touches nothing; the first append makes what is missing.
+#[derive(Clone, Debug)]
+pub struct RedbStore {
+    home: PathBuf,
+}
+
+impl RedbStore {
+    pub fn new(home: impl Into<PathBuf>) -> Self {
+        RedbStore { home: home.into() }
+    }
+
+    /// The database file of a scope, for messages and tests.
+    pub fn database(&self, scope: &Scope) -> PathBuf {
+        self.files(scope).database
+    }
+
+    /// The readable backup of a scope, as `state import` reads it.
+    pub fn backup(&self, scope: &Scope) -> PathBuf {
+        self.files(scope).backup
+    }
+
+    /// Reads everything that the scope ever wrote and checks that its journal gives its records.
+    pub fn check(&self, scope: &Scope) -> Result<(), StoreError> {
+        view(&self.files(scope), scope, |view| view.check()).map(Option::unwrap_or_default)
+    }
+
+    fn files(&self, scope: &Scope) -> Files {
+        Files::of(&self.home, scope)
+    }
+}
+
+impl Store for RedbStore {
+    fn place(&self) -> String {
+        Path::display(&self.home).to_string()
+    }
+
+    fn scopes(&self) -> Result<Vec<Scope>, StoreError> {
+        layout::scopes(&self.home)
+    }
+
+    fn read(&self, scope: &Scope) -> Result<Snapshot, StoreError> {
+        let loaded = view(&self.files(scope), scope, |view| Ok(view.load()?.snapshot))?;
+        Ok(loaded.unwrap_or_else(|| Snapshot::empty(scope)))
+    }
+
+    fn lock(&self, scope: &Scope, holder: &Holder) -> Result<Box<dyn Locked>, StoreError> {
+        let files = self.files(scope);
+        let lock = Lock::take(&self.home, &files, scope, holder)?;
+        Ok(Box::new(Writer::open(files, scope, lock)?))
+    }
+
+    fn holder(&self, scope: &Scope) -> Result<Option<Holder>, StoreError> {
+        lock::holder_of(&self.files(scope))
+    }
+
+    fn history(&self, scope: &Scope) -> Result<Vec<Revision>, StoreError> {
+        view(&self.files(scope), scope, |view| view.history()).map(Option::unwrap_or_default)
+    }
+
+    fn at_revision(&self, scope: &Scope, number: u64) -> Result<Option<Snapshot>, StoreError> {
+        view(&self.files(scope), scope, |view| view.at_revision(number)).map(Option::flatten)
+    }
+}

@@ -1,0 +1,311 @@
+//! The right to change one scope: batches of entries, each one transaction.
+
+use crate::{
+    backup, database,
+    database::failure,
+    layout::{Files, io_error, sync_folder},
+    load::{Loaded, View},
+    lock::Lock,
+    seal::{Sum, seal},
+    tables::*,
+};
+use cloudtik_core::{
+    Scope,
+    plan::OperationId,
+    state::{Entry, Locked, Mutation, Snapshot, StoreError},
+};
+use redb::{Database, Error, ReadableDatabase, ReadableTableMetadata, Table, WriteTransaction};
+use std::{collections::BTreeMap, fs, io::ErrorKind};
+
+pub(crate) struct Writer {
+    files: Files,
+    lock: Lock,
+    /// `None` before the first append, and after a failed one until the next.
+    database: Option<Database>,
+    loaded: Loaded,
+    erased: bool,
+}
+
+impl Writer {
+    pub fn open(files: Files, scope: &Scope, lock: Lock) -> Result<Writer, StoreError> {
+        let empty = Loaded { snapshot: Snapshot::empty(scope), sum: Sum::default(), open: BTreeMap::new() };
+        let mut writer = Writer { files, lock, database: None, loaded: empty, erased: false };
+        writer.reopen()?;
+        Ok(writer)
+    }
+
+    /// Opens the database and reads what is durable; does nothing while it is open or does not exist.
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        if self.database.is_some() || !database::exists(&self.files.database)? {
+            return Ok(());
+        }
+        let database = database::open(&self.files)?;
+        let transaction = database.begin_read().map_err(|e| failure("read", &self.files, e))?;
+        let view = View {
+            transaction: &transaction,
+            files: &self.files,
+            scope: &self.loaded.snapshot.scope,
+            witness: Some(self.lock.content.clone()),
+        };
+        self.loaded = view.load()?;
+        self.database = Some(database);
+        self.witness()
+    }
+
+    /// Writes beside the database how far it has come.
+    fn witness(&mut self) -> Result<(), StoreError> {
+        self.lock.content.lineage.clone_from(&self.loaded.snapshot.lineage);
+        self.lock.content.serial = self.loaded.snapshot.serial;
+        self.lock.write().map_err(|e| io_error("append to", &self.files.lock, e))
+    }
+
+    /// Refuses what could not be read back as this scope's state.
+    fn check(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        let scope = &self.loaded.snapshot.scope;
+        let refuse = |detail: String| {
+            Err(StoreError::Other { operation: "append to", place: self.files.database.display().to_string(), detail })
+        };
+        let mut revision = self.loaded.snapshot.revision;
+        for entry in entries {
+            if let Some(address) = addresses(entry).find(|a| a.scope() != scope) {
+                return refuse(format!("{address} does not belong to {scope}"));
+            }
+            if let Entry::Revision(next) = entry {
+                if next.number != revision + 1 {
+                    return refuse(format!("revision {} cannot follow revision {revision}", next.number));
+                }
+                revision = next.number;
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, entries: &[Entry]) -> Result<Draft, StoreError> {
+        if let Some(database) = &self.database {
+            let draft = Draft::of(&self.loaded, self.loaded.snapshot.lineage.clone());
+            return draft.commit(database, &self.loaded, entries).map_err(|e| failure("append to", &self.files, e));
+        }
+        let lineage = lineage().map_err(|e| io_error("create", &self.files.database, e))?;
+        let database = database::create(&self.files)?;
+        let draft = Draft::of(&self.loaded, lineage)
+            .commit(&database, &self.loaded, entries)
+            .map_err(|e| failure("create", &self.files, e))?;
+        fs::rename(&self.files.fresh, &self.files.database)
+            .and_then(|()| sync_folder(&self.files.folder))
+            .map_err(|e| io_error("create", &self.files.database, e))?;
+        self.database = Some(database);
+        Ok(draft)
+    }
+
+    fn remove(&self, files: &[&std::path::Path]) -> Result<(), StoreError> {
+        for file in files {
+            match fs::remove_file(file) {
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(io_error("erase", file, e)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Locked for Writer {
+    fn snapshot(&self) -> &Snapshot {
+        &self.loaded.snapshot
+    }
+
+    /// After an error nothing or all of the batch is durable; the next append starts from what is. A failed backup is an
+    /// error too, of a batch that is durable.
+    fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        self.reopen()?;
+        self.check(entries)?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let draft = match self.commit(entries) {
+            Ok(draft) => draft,
+            Err(e) => {
+                self.database = None;
+                return Err(e);
+            }
+        };
+        draft.apply(&mut self.loaded, entries);
+        self.witness()?;
+        match entries.iter().any(|entry| matches!(entry, Entry::Revision(_))) {
+            true => backup::write(&self.files, &self.loaded.snapshot),
+            false => Ok(()),
+        }
+    }
+
+    fn erase(mut self: Box<Self>) -> Result<(), StoreError> {
+        self.reopen()?;
+        let Snapshot { records, open, .. } = &self.loaded.snapshot;
+        if !records.is_empty() || !open.is_empty() {
+            return Err(StoreError::Other {
+                operation: "erase",
+                place: self.files.database.display().to_string(),
+                detail: format!(
+                    "{} resources and {} open intents are left; `cloudtik destroy` removes them",
+                    records.len(),
+                    open.len()
+                ),
+            });
+        }
+        self.database = None;
+        let Files { backup, database, fresh, lock, folder, .. } = &self.files;
+        self.remove(&[backup, database, fresh])?;
+        sync_folder(folder).map_err(|e| io_error("erase", folder, e))?;
+        self.remove(&[lock])?;
+        self.files.remove_empty_folders().map_err(|e| io_error("erase", folder, e))?;
+        self.erased = true;
+        Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.database = None;
+        if self.erased {
+            return;
+        }
+        // The lock ends with its file; what is done here only leaves a tidy folder, so nothing hangs on its success.
+        self.lock.content.holder = None;
+        let _ = self.lock.write();
+        if self.loaded.snapshot.serial == 0 && !self.files.database.exists() {
+            let _ = self.remove(&[&self.files.fresh, &self.files.lock]);
+            let _ = self.files.remove_empty_folders();
+        }
+    }
+}
+
+/// What one batch changes, until it is durable.
+struct Draft {
+    lineage: String,
+    serial: u64,
+    revision: u64,
+    sum: Sum,
+    /// Intents opened (at which serial) and closed.
+    open: BTreeMap<OperationId, Option<u64>>,
+}
+
+type Cells<'t, K> = Table<'t, K, &'static [u8]>;
+
+impl Draft {
+    fn of(loaded: &Loaded, lineage: String) -> Draft {
+        let Snapshot { serial, revision, .. } = loaded.snapshot;
+        Draft { lineage, serial, revision, sum: loaded.sum.clone(), open: BTreeMap::new() }
+    }
+
+    fn commit(mut self, database: &Database, loaded: &Loaded, entries: &[Entry]) -> Result<Draft, Error> {
+        let transaction = database.begin_write()?;
+        self.write(&transaction, loaded, entries)?;
+        transaction.commit()?;
+        Ok(self)
+    }
+
+    fn write(&mut self, transaction: &WriteTransaction, loaded: &Loaded, entries: &[Entry]) -> Result<(), Error> {
+        let mut journal = transaction.open_table(JOURNAL)?;
+        let mut records = transaction.open_table(RECORDS)?;
+        let mut open = transaction.open_table(OPEN)?;
+        let mut revisions = transaction.open_table(REVISIONS)?;
+        for entry in entries {
+            self.serial += 1;
+            let key = self.serial.to_be_bytes();
+            journal.insert(self.serial, &*seal("journal", &key, entry))?;
+            match entry {
+                Entry::Intent(intent) => {
+                    self.close(&mut open, loaded, &intent.operation)?;
+                    let sealed = seal("open", &key, intent);
+                    open.insert(self.serial, &*sealed)?;
+                    self.sum.add(&sealed);
+                    self.open.insert(intent.operation.clone(), Some(self.serial));
+                }
+                Entry::Result { operation, mutations, .. } => {
+                    self.close(&mut open, loaded, operation)?;
+                    self.mutate(&mut records, mutations)?;
+                }
+                Entry::Edit { mutations, .. } => self.mutate(&mut records, mutations)?,
+                Entry::Revision(revision) => {
+                    self.revision = revision.number;
+                    let stored = StoredRevision { serial: self.serial, revision: revision.clone() };
+                    revisions.insert(self.revision, &*seal("revisions", &self.revision.to_be_bytes(), &stored))?;
+                }
+            }
+        }
+        let head = Head {
+            scope: loaded.snapshot.scope.clone(),
+            lineage: self.lineage.clone(),
+            serial: self.serial,
+            revision: self.revision,
+            records: records.len()?,
+            open: open.len()?,
+            sum: self.sum.to_hex(),
+        };
+        let mut meta = transaction.open_table(META)?;
+        meta.insert(FORMAT_KEY, &*seal("meta", FORMAT_KEY.as_bytes(), &FORMAT))?;
+        meta.insert(HEAD_KEY, &*seal("meta", HEAD_KEY.as_bytes(), &head))?;
+        Ok(())
+    }
+
+    fn close(&mut self, open: &mut Cells<u64>, loaded: &Loaded, operation: &OperationId) -> Result<(), Error> {
+        let known = self.open.get(operation).copied().unwrap_or_else(|| loaded.open.get(operation).copied());
+        if let Some(serial) = known {
+            if let Some(old) = open.remove(serial)? {
+                self.sum.remove(old.value());
+            }
+            self.open.insert(operation.clone(), None);
+        }
+        Ok(())
+    }
+
+    fn mutate(&mut self, records: &mut Cells<&'static str>, mutations: &[Mutation]) -> Result<(), Error> {
+        for mutation in mutations {
+            match mutation {
+                Mutation::Put(record) => {
+                    let key = record.address.to_string();
+                    let sealed = seal("records", key.as_bytes(), &**record);
+                    self.sum.add(&sealed);
+                    if let Some(old) = records.insert(&*key, &*sealed)? {
+                        self.sum.remove(old.value());
+                    }
+                }
+                Mutation::Remove(address) => {
+                    if let Some(old) = records.remove(&*address.to_string())? {
+                        self.sum.remove(old.value());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(self, loaded: &mut Loaded, entries: &[Entry]) {
+        loaded.snapshot.lineage = self.lineage;
+        entries.iter().for_each(|entry| loaded.snapshot.apply(entry));
+        loaded.sum = self.sum;
+        for (operation, serial) in self.open {
+            match serial {
+                Some(serial) => loaded.open.insert(operation, serial),
+                None => loaded.open.remove(&operation),
+            };
+        }
+    }
+}
+
+fn addresses(entry: &Entry) -> impl Iterator<Item = &cloudtik_core::Address> {
+    let (intent, mutations): (_, &[Mutation]) = match entry {
+        Entry::Intent(intent) => (Some(&intent.address), &[]),
+        Entry::Result { mutations, .. } | Entry::Edit { mutations, .. } => (None, mutations),
+        Entry::Revision(_) => (None, &[]),
+    };
+    intent.into_iter().chain(mutations.iter().map(|mutation| match mutation {
+        Mutation::Put(record) => &record.address,
+        Mutation::Remove(address) => address,
+    }))
+}
+
+/// 128 random bits in hex.
+fn lineage() -> std::io::Result<String> {
+    let mut bytes = [0; 16];
+    std::io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

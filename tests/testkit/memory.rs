@@ -1,0 +1,262 @@
+//! A store in memory that can die at a chosen append.
+
+use cloudtik_core::{
+    Scope,
+    state::{Entry, Holder, Locked, Mutation, Revision, Snapshot, Store, StoreError},
+};
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Kills the store's user at an append: it fails, and so does every later one through the same lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Which append of the store, from 1, over all scopes and locks.
+    pub append: u64,
+    /// Whether that batch is stored all the same, as when the answer of a commit is lost.
+    pub durable: bool,
+}
+
+/// Clones share the same state.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    scopes: BTreeMap<Scope, Cell>,
+    holders: BTreeMap<Scope, Holder>,
+    appends: u64,
+    fault: Option<Fault>,
+}
+
+#[derive(Debug)]
+struct Cell {
+    journal: Vec<Entry>,
+    current: Snapshot,
+}
+
+impl Cell {
+    fn fold(&self, serial: usize) -> Snapshot {
+        let lineage = self.current.lineage.clone();
+        let mut snapshot = Snapshot { lineage, ..Snapshot::empty(&self.current.scope) };
+        self.journal[..serial].iter().for_each(|entry| snapshot.apply(entry));
+        snapshot
+    }
+
+    fn revisions(&self) -> impl DoubleEndedIterator<Item = (usize, &Revision)> {
+        self.journal.iter().enumerate().filter_map(|(i, entry)| match entry {
+            Entry::Revision(revision) => Some((i + 1, revision)),
+            _ => None,
+        })
+    }
+}
+
+impl MemoryStore {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets or clears the fault that comes.
+    pub fn fail(&self, fault: Option<Fault>) {
+        self.lock_shared().fault = fault;
+    }
+
+    /// Appends ever tried.
+    pub fn appends(&self) -> u64 {
+        self.lock_shared().appends
+    }
+
+    /// Every entry of a scope, oldest first.
+    pub fn journal(&self, scope: &Scope) -> Vec<Entry> {
+        self.lock_shared().scopes.get(scope).map(|cell| cell.journal.clone()).unwrap_or_default()
+    }
+
+    fn lock_shared(&self) -> MutexGuard<'_, Shared> {
+        // Nothing is half done while the mutex is held, so a panicking test elsewhere does not matter.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn other(operation: &'static str, detail: impl ToString) -> StoreError {
+    StoreError::Other { operation, place: "memory".into(), detail: detail.to_string() }
+}
+
+impl Store for MemoryStore {
+    fn place(&self) -> String {
+        "memory".into()
+    }
+
+    fn scopes(&self) -> Result<Vec<Scope>, StoreError> {
+        Ok(self.lock_shared().scopes.keys().cloned().collect())
+    }
+
+    fn read(&self, scope: &Scope) -> Result<Snapshot, StoreError> {
+        let shared = self.lock_shared();
+        Ok(shared.scopes.get(scope).map_or_else(|| Snapshot::empty(scope), |cell| cell.current.clone()))
+    }
+
+    fn lock(&self, scope: &Scope, holder: &Holder) -> Result<Box<dyn Locked>, StoreError> {
+        let mut shared = self.lock_shared();
+        if let Some(holder) = shared.holders.get(scope) {
+            return Err(StoreError::Locked { scope: scope.clone(), holder: Box::new(holder.clone()) });
+        }
+        shared.holders.insert(scope.clone(), holder.clone());
+        let snapshot = shared.scopes.get(scope).map_or_else(|| Snapshot::empty(scope), |cell| cell.current.clone());
+        Ok(Box::new(MemoryLock { store: self.clone(), snapshot, dead: false }))
+    }
+
+    fn holder(&self, scope: &Scope) -> Result<Option<Holder>, StoreError> {
+        Ok(self.lock_shared().holders.get(scope).cloned())
+    }
+
+    fn history(&self, scope: &Scope) -> Result<Vec<Revision>, StoreError> {
+        let shared = self.lock_shared();
+        let cell = shared.scopes.get(scope);
+        Ok(cell.map(|cell| cell.revisions().rev().map(|(_, revision)| revision.clone()).collect()).unwrap_or_default())
+    }
+
+    fn at_revision(&self, scope: &Scope, number: u64) -> Result<Option<Snapshot>, StoreError> {
+        let shared = self.lock_shared();
+        let Some(cell) = shared.scopes.get(scope) else { return Ok(None) };
+        let found = cell.revisions().find(|(_, revision)| revision.number == number);
+        Ok(found.map(|(serial, _)| cell.fold(serial)))
+    }
+}
+
+struct MemoryLock {
+    store: MemoryStore,
+    snapshot: Snapshot,
+    dead: bool,
+}
+
+impl MemoryLock {
+    fn check(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        let mut revision = self.snapshot.revision;
+        for entry in entries {
+            let foreign = match entry {
+                Entry::Intent(intent) => Some(&intent.address).filter(|a| *a.scope() != self.snapshot.scope),
+                Entry::Result { mutations, .. } | Entry::Edit { mutations, .. } => {
+                    mutations.iter().map(subject).find(|a| *a.scope() != self.snapshot.scope)
+                }
+                Entry::Revision(next) if next.number != revision + 1 => {
+                    return Err(other(
+                        "append to",
+                        format!("revision {} cannot follow revision {revision}", next.number),
+                    ));
+                }
+                Entry::Revision(_) => {
+                    revision += 1;
+                    None
+                }
+            };
+            if let Some(address) = foreign {
+                return Err(other("append to", format!("{address} does not belong to {}", self.snapshot.scope)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn subject(mutation: &Mutation) -> &cloudtik_core::Address {
+    match mutation {
+        Mutation::Put(record) => &record.address,
+        Mutation::Remove(address) => address,
+    }
+}
+
+impl Locked for MemoryLock {
+    fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        if self.dead {
+            return Err(other("append to", "an injected fault killed this writer"));
+        }
+        self.check(entries)?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut shared = self.store.lock_shared();
+        shared.appends += 1;
+        let fault = shared.fault.filter(|fault| fault.append == shared.appends);
+        if fault.is_none_or(|fault| fault.durable) {
+            let cell = shared
+                .scopes
+                .entry(self.snapshot.scope.clone())
+                .or_insert_with(|| Cell { journal: Vec::new(), current: self.snapshot.clone() });
+            if cell.current.lineage.is_empty() {
+                cell.current.lineage = lineage();
+            }
+            cell.journal.extend_from_slice(entries);
+            entries.iter().for_each(|entry| cell.current.apply(entry));
+            if fault.is_none() {
+                self.snapshot = cell.current.clone();
+            }
+        }
+        match fault {
+            None => Ok(()),
+            Some(fault) => {
+                self.dead = true;
+                Err(other("append to", format!("injected fault at append {}", fault.append)))
+            }
+        }
+    }
+
+    fn erase(self: Box<Self>) -> Result<(), StoreError> {
+        if self.dead {
+            return Err(other("erase", "an injected fault killed this writer"));
+        }
+        let left = (self.snapshot.records.len(), self.snapshot.open.len());
+        if left != (0, 0) {
+            return Err(other("erase", format!("{} resources and {} open intents are left", left.0, left.1)));
+        }
+        self.store.lock_shared().scopes.remove(&self.snapshot.scope);
+        Ok(())
+    }
+}
+
+impl Drop for MemoryLock {
+    fn drop(&mut self) {
+        self.store.lock_shared().holders.remove(&self.snapshot.scope);
+    }
+}
+
+/// 128 bits from the keys that the standard library draws from the system.
+fn lineage() -> String {
+    let half = || RandomState::new().hash_one(0u8);
+    format!("{:016x}{:016x}", half(), half())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entries::*;
+
+    crate::store_contract!(clients);
+
+    fn clients() -> (crate::store_contract::Clients, ()) {
+        let store = MemoryStore::new();
+        ([Box::new(store.clone()), Box::new(store)], ())
+    }
+
+    #[test]
+    fn a_fault_kills_the_writer_before_or_after_its_batch_is_stored() {
+        for (durable, serial) in [(false, 1), (true, 2)] {
+            let store = MemoryStore::new();
+            store.fail(Some(Fault { append: 2, durable }));
+            let mut lock = store.lock(&cluster(), &holder("apply")).unwrap();
+            lock.append(&[history(&cluster(), 1)]).unwrap();
+            assert!(lock.append(&[history(&cluster(), 2)]).is_err());
+            assert!(lock.append(&[history(&cluster(), 3)]).is_err());
+            drop(lock);
+            assert_eq!(store.read(&cluster()).unwrap().serial, serial);
+            let mut next = store.lock(&cluster(), &holder("apply")).unwrap();
+            next.append(&[history(&cluster(), 3)]).unwrap();
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! The laws that every state store keeps, as functions over two clients of one fresh place.
+//!
+//! [`store_contract!`](crate::store_contract) makes a test of each.
+
+use crate::entries::*;
+use cloudtik_core::{
+    Scope,
+    state::{Entry, Locked, Snapshot, Store, StoreError},
+};
+use std::sync::{
+    atomic::{AtomicBool, Ordering},
+    mpsc,
+};
+
+pub type Clients = [Box<dyn Store>; 2];
+
+/// Makes one test of each law; `$make` is a `fn() -> (Clients, T)` that gives a new, empty place at each call, and what keeps
+/// that place until the test ends.
+#[macro_export]
+macro_rules! store_contract {
+    ($make:expr) => {
+        $crate::store_contract!($make;
+            an_unknown_scope_is_empty,
+            reading_gives_the_fold_of_what_was_appended,
+            a_refused_batch_leaves_no_trace,
+            an_open_intent_stays_until_its_result,
+            a_lineage_is_fixed_by_the_first_write,
+            an_entry_of_another_scope_is_refused,
+            a_revision_out_of_turn_is_refused,
+            a_lock_excludes_a_second_holder_and_names_the_first,
+            scopes_are_locked_apart,
+            readers_go_on_while_a_writer_appends,
+            history_is_newest_first_without_gaps,
+            an_old_revision_reads_as_it_was,
+            every_value_survives,
+            erase_is_refused_while_something_is_left,
+            erase_removes_the_scope_with_its_history,
+            scopes_are_sorted,
+            an_export_imports_as_the_same_records,
+        );
+    };
+    ($make:expr; $($law:ident),* $(,)?) => {
+        $(
+            #[test]
+            fn $law() {
+                let (clients, _place) = $make();
+                $crate::store_contract::$law(&clients);
+            }
+        )*
+    };
+}
+
+fn lock(store: &dyn Store, scope: &Scope) -> Box<dyn Locked> {
+    store.lock(scope, &holder("apply")).expect("nobody holds the lock")
+}
+
+fn append(store: &dyn Store, scope: &Scope, entries: &[Entry]) -> Snapshot {
+    let mut lock = lock(store, scope);
+    lock.append(entries).expect("a valid batch is stored");
+    lock.snapshot().clone()
+}
+
+fn read(store: &dyn Store, scope: &Scope) -> Snapshot {
+    store.read(scope).expect("the scope can be read")
+}
+
+/// The fold of the first `serial` entries of the test history.
+fn folded(scope: &Scope, lineage: &str, serial: u64) -> Snapshot {
+    let mut snapshot = Snapshot { lineage: lineage.into(), ..Snapshot::empty(scope) };
+    (1..=serial).for_each(|n| snapshot.apply(&history(scope, n)));
+    snapshot
+}
+
+fn entries(scope: &Scope, numbers: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
+    numbers.map(|n| history(scope, n)).collect()
+}
+
+pub fn an_unknown_scope_is_empty([store, other]: &Clients) {
+    let scope = Scope::workspace("nowhere");
+    assert_eq!(read(&**store, &scope), Snapshot::empty(&scope));
+    assert_eq!(store.history(&scope).expect("readable"), []);
+    assert_eq!(store.at_revision(&scope, 1).expect("readable"), None);
+    assert_eq!(store.holder(&scope).expect("readable"), None);
+    assert_eq!(store.scopes().expect("readable"), []);
+    drop(lock(&**store, &scope));
+    assert_eq!(other.scopes().expect("readable"), [], "a lock alone is no state");
+    assert_eq!(read(&**other, &scope), Snapshot::empty(&scope));
+}
+
+pub fn reading_gives_the_fold_of_what_was_appended([store, other]: &Clients) {
+    let scope = cluster();
+    let mut next = 1;
+    for size in [1, 1, 5, 16, 64, 2] {
+        let after = append(&**store, &scope, &entries(&scope, next..=next + size - 1));
+        next += size;
+        assert_eq!(after.serial, next - 1);
+        assert_eq!(read(&**other, &scope), after);
+        assert_eq!(after, folded(&scope, &after.lineage, next - 1));
+        assert_eq!(*lock(&**other, &scope).snapshot(), after);
+    }
+    let unchanged = append(&**store, &scope, &[]);
+    assert_eq!(unchanged.serial, next - 1, "an empty batch is no entry");
+}
+
+pub fn a_refused_batch_leaves_no_trace([store, other]: &Clients) {
+    let scope = cluster();
+    let before = append(&**store, &scope, &entries(&scope, 1..=3));
+    let mut lock = lock(&**store, &scope);
+    let batch = [edit(vec![put(record(&scope, "new", 1))]), intent(&scope, "new", "new"), revision(9, 0)];
+    lock.append(&batch).expect_err("revision 9 does not follow");
+    assert_eq!(*lock.snapshot(), before);
+    assert_eq!(read(&**other, &scope), before);
+    lock.append(&entries(&scope, 4..=4)).expect("the refused batch harms nothing");
+    assert_eq!(read(&**other, &scope), folded(&scope, &before.lineage, 4));
+}
+
+pub fn an_open_intent_stays_until_its_result([store, other]: &Clients) {
+    let scope = cluster();
+    let open = |snapshot: Snapshot| -> Vec<String> {
+        snapshot.open.iter().map(|intent| format!("{} {}", intent.operation, intent.address.name())).collect()
+    };
+    append(&**store, &scope, &[intent(&scope, "a", 1), intent(&scope, "b", 2), intent(&scope, "c", 3)]);
+    assert_eq!(open(read(&**other, &scope)), ["1 a", "2 b", "3 c"]);
+    append(&**store, &scope, &[result(2, vec![put(record(&scope, "b", 1))])]);
+    assert_eq!(open(read(&**other, &scope)), ["1 a", "3 c"]);
+    append(&**store, &scope, &[intent(&scope, "a", 1), result(4, vec![])]);
+    assert_eq!(open(read(&**other, &scope)), ["3 c", "1 a"], "an intent made again is the youngest");
+    append(&**store, &scope, &[intent(&scope, "d", 5), result(5, vec![]), result(1, vec![]), result(3, vec![])]);
+    assert_eq!(open(read(&**other, &scope)), [""; 0]);
+}
+
+pub fn a_lineage_is_fixed_by_the_first_write([store, other]: &Clients) {
+    let (one, two) = (cluster(), Scope::cluster("lake", "other"));
+    let first = append(&**store, &one, &entries(&one, 1..=1)).lineage;
+    assert_eq!(first.len(), 32, "{first}");
+    assert!(first.bytes().all(|b| b.is_ascii_hexdigit()), "{first}");
+    assert_eq!(append(&**other, &one, &entries(&one, 2..=2)).lineage, first);
+    let second = append(&**store, &two, &entries(&two, 1..=1)).lineage;
+    assert_ne!(first, second);
+    let mut lock = lock(&**store, &two);
+    let gone = lock.snapshot().open.iter().map(|intent| result(&intent.operation, vec![])).collect::<Vec<_>>();
+    lock.append(&gone).expect("results are stored");
+    lock.erase().expect("nothing is left");
+    let third = append(&**store, &two, &entries(&two, 1..=1)).lineage;
+    assert_ne!(second, third, "a scope made again has another history");
+}
+
+pub fn an_entry_of_another_scope_is_refused([store, other]: &Clients) {
+    let (scope, foreign) = (cluster(), Scope::workspace("lake"));
+    for entry in
+        [intent(&foreign, "a", 1), edit(vec![put(record(&foreign, "a", 1))]), result(1, vec![remove(&foreign, "a")])]
+    {
+        let error = lock(&**store, &scope).append(&[entry]).expect_err("it belongs elsewhere");
+        assert!(error.to_string().contains("workspace/lake:instance.a"), "{error}");
+    }
+    assert_eq!(read(&**other, &scope), Snapshot::empty(&scope));
+}
+
+pub fn a_revision_out_of_turn_is_refused([store, other]: &Clients) {
+    let scope = cluster();
+    let mut lock = lock(&**store, &scope);
+    lock.append(&[revision(2, 0)]).expect_err("the first is 1");
+    lock.append(&[revision(1, 0), revision(2, 0)]).expect("they follow each other");
+    lock.append(&[revision(2, 0)]).expect_err("2 is taken");
+    assert_eq!(read(&**other, &scope).revision, 2);
+}
+
+pub fn a_lock_excludes_a_second_holder_and_names_the_first([store, other]: &Clients) {
+    let scope = cluster();
+    let first = store.lock(&scope, &holder("apply")).expect("free");
+    for client in [store, other] {
+        assert_eq!(client.holder(&scope).expect("readable"), Some(holder("apply")));
+        match client.lock(&scope, &holder("destroy")).map(|_| ()) {
+            Err(StoreError::Locked { scope: which, holder: who }) => {
+                assert_eq!((which, *who), (scope.clone(), holder("apply")))
+            }
+            unexpected => panic!("not refused as locked: {unexpected:?}"),
+        }
+    }
+    drop(first);
+    assert_eq!(other.holder(&scope).expect("readable"), None);
+    let second = other.lock(&scope, &holder("destroy")).expect("free again");
+    assert_eq!(store.holder(&scope).expect("readable"), Some(holder("destroy")));
+    drop(second);
+}
+
+pub fn scopes_are_locked_apart([store, other]: &Clients) {
+    let (workspace, cluster) = (Scope::workspace("lake"), cluster());
+    let mut one = lock(&**store, &workspace);
+    let mut two = lock(&**other, &cluster);
+    one.append(&entries(&workspace, 1..=2)).expect("its own lock is held");
+    two.append(&entries(&cluster, 1..=4)).expect("its own lock is held");
+    assert_eq!(read(&**store, &cluster).serial, 4);
+    assert_eq!(read(&**other, &workspace).serial, 2);
+}
+
+/// Readers in other threads see growing prefixes, at least as new as what was acknowledged before they began.
+pub fn readers_go_on_while_a_writer_appends([store, other]: &Clients) {
+    const ENTRIES: u64 = 40;
+    let scope = cluster();
+    let done = AtomicBool::new(false);
+    let (acknowledge, acknowledged) = mpsc::channel();
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let mut lock = lock(&**store, &scope);
+            for n in 1..=ENTRIES {
+                lock.append(&entries(&scope, n..=n)).expect("appended beside readers");
+                acknowledge.send(n).expect("the reader listens to the end");
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+        let (mut floor, mut last) = (0, 0);
+        while last < ENTRIES {
+            floor = acknowledged.try_iter().last().unwrap_or(floor);
+            let ended = done.load(Ordering::SeqCst);
+            let seen = read(&**other, &scope);
+            assert!(seen.serial >= floor.max(last), "read {} after {floor} was acknowledged", seen.serial);
+            assert_eq!(seen, folded(&scope, &seen.lineage, seen.serial));
+            assert!(!ended || seen.serial == ENTRIES, "the writer ended before entry {ENTRIES}");
+            last = seen.serial;
+        }
+    });
+}
+
+pub fn history_is_newest_first_without_gaps([store, other]: &Clients) {
+    let scope = cluster();
+    append(&**store, &scope, &entries(&scope, 1..=70));
+    let numbers = |store: &dyn Store| -> Vec<u64> {
+        store.history(&scope).expect("readable").iter().map(|revision| revision.number).collect()
+    };
+    assert_eq!(numbers(&**other), [4, 3, 2, 1]);
+    let newest = other.history(&scope).expect("readable").remove(0);
+    assert_eq!(Entry::Revision(newest), revision(4, 7));
+    append(&**store, &scope, &entries(&scope, 71..=80));
+    assert_eq!(numbers(&**other), [5, 4, 3, 2, 1]);
+}
+
+pub fn an_old_revision_reads_as_it_was([store, other]: &Clients) {
+    let scope = cluster();
+    let lineage = append(&**store, &scope, &entries(&scope, 1..=70)).lineage;
+    for number in 1..=4 {
+        let old = other.at_revision(&scope, number).expect("readable");
+        assert_eq!(old, Some(folded(&scope, &lineage, number * 16)));
+    }
+    for number in [0, 5, u64::MAX] {
+        assert_eq!(other.at_revision(&scope, number).expect("readable"), None);
+    }
+}
+
+pub fn every_value_survives([store, other]: &Clients) {
+    let scope = cluster();
+    let full = full_record(&scope, "worker[0]/a.conf");
+    append(&**store, &scope, &[edit(vec![put(full.clone())])]);
+    let back = read(&**other, &scope);
+    assert_eq!(*back.records[&full.address], full);
+    assert_eq!(back.records[&full.address].digest(), full.digest());
+}
+
+pub fn erase_is_refused_while_something_is_left([store, other]: &Clients) {
+    let scope = cluster();
+    let before = append(&**store, &scope, &[edit(vec![put(record(&scope, "a", 1))])]);
+    lock(&**store, &scope).erase().expect_err("a record is left");
+    assert_eq!(read(&**other, &scope), before);
+    let before = append(&**store, &scope, &[edit(vec![remove(&scope, "a")]), intent(&scope, "a", 1)]);
+    lock(&**store, &scope).erase().expect_err("an intent is open");
+    assert_eq!(read(&**other, &scope), before);
+    assert_eq!(other.holder(&scope).expect("readable"), None, "a refused erase ends its lock");
+}
+
+pub fn erase_removes_the_scope_with_its_history([store, other]: &Clients) {
+    let (scope, neighbour) = (cluster(), Scope::workspace("lake"));
+    append(&**store, &neighbour, &entries(&neighbour, 1..=2));
+    append(
+        &**store,
+        &scope,
+        &[edit(vec![put(record(&scope, "a", 1))]), revision(1, 1), edit(vec![remove(&scope, "a")])],
+    );
+    lock(&**store, &scope).erase().expect("nothing is left");
+    assert_eq!(other.scopes().expect("readable"), std::slice::from_ref(&neighbour));
+    assert_eq!(read(&**other, &scope), Snapshot::empty(&scope));
+    assert_eq!(other.history(&scope).expect("readable"), []);
+    assert_eq!(other.holder(&scope).expect("readable"), None);
+    assert_eq!(read(&**other, &neighbour).serial, 2);
+    lock(&**other, &scope).erase().expect("erasing nothing is no error");
+}
+
+pub fn scopes_are_sorted([store, other]: &Clients) {
+    let names = ["cluster/b/x", "workspace/b", "cluster/a/y", "workspace/a.b-c", "cluster/a/x 1", "workspace/ü"];
+    let mut scopes: Vec<Scope> = names.iter().map(|name| name.parse().expect("a scope")).collect();
+    for scope in &scopes {
+        append(&**store, scope, &entries(scope, 1..=1));
+    }
+    scopes.sort();
+    assert_eq!(other.scopes().expect("readable"), scopes);
+}
+
+/// `state import` is an edit that puts what an export holds.
+pub fn an_export_imports_as_the_same_records([store, other]: &Clients) {
+    let scope = cluster();
+    append(&**store, &scope, &entries(&scope, 1..=33));
+    let before = read(&**store, &scope);
+    let back = cloudtik_core::export::import(cloudtik_core::export::export(&before)).expect("our own export");
+    assert_eq!(back, before);
+    let mutations = back.records.values().map(|record| put((**record).clone())).collect();
+    let after = append(&**other, &scope, &[edit(mutations)]);
+    assert_eq!(after.records, before.records);
+}

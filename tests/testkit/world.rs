@@ -1,0 +1,410 @@
+//! A small world with a provider in front of it: it keeps state, refuses what a real service refuses, and can be made to
+//! fail, to lose answers, or to stop dead at any point of a run.
+//!
+//! Kinds: `net` and `sub` (replaced on `cidr`; a `sub` also on `net`), `vm` (replaced on `image` and `sub`, `size` in place),
+//! `part` (lives in a `vm`, predicts the `digest` of its `content`), `lb` (created before its predecessor goes), `vault`
+//! (holds data). An object whose attributes hold another's id cannot be made without it, and that one cannot go first.
+
+use async_trait::async_trait;
+use cloudtik_core::{
+    Address, Attrs, Declaration, Effect, Failure, FailureKind, Lifecycle, Needs, ProviderName, Retry, Scope, Value,
+    plan::OperationId,
+    provider::{Call, Health, Observed, Outcome, Presence, Provider, Refresh, Settled},
+    schema::{Durations, KindSchema},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+};
+use tokio::sync::Notify;
+
+/// One real object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object {
+    /// The mark that makes it ours; `None` for a foreign one.
+    pub owner: Option<Address>,
+    pub kind: String,
+    pub attributes: Attrs,
+    pub outputs: Attrs,
+    pub token: Option<OperationId>,
+    pub broken: Option<String>,
+}
+
+/// What goes wrong with a call.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// The call fails without effect.
+    Fail,
+    /// Without effect, and the service asks to try again.
+    Throttle,
+    /// The call has its effect, its answer is lost.
+    LoseAnswer,
+}
+
+#[derive(Default)]
+struct Inner {
+    objects: BTreeMap<String, Object>,
+    next: u64,
+    calls: Vec<String>,
+    faults: Vec<(String, String, Fault)>,
+    /// Objects that `ready` refuses to call ready.
+    unready: BTreeSet<Address>,
+}
+
+/// A point at which a run can be made to stop dead, as by SIGKILL. Counts every boundary that is passed.
+#[derive(Default)]
+pub struct Guillotine {
+    state: Mutex<(usize, Option<usize>)>,
+    fell: Notify,
+}
+
+impl Guillotine {
+    /// Falls at the `n`th boundary from now, counted from 0.
+    pub fn set(&self, n: usize) {
+        *self.lock() = (0, Some(n));
+    }
+
+    pub fn lift(&self) {
+        *self.lock() = (0, None);
+    }
+
+    /// Boundaries passed since it was set or lifted.
+    pub fn passed(&self) -> usize {
+        self.lock().0
+    }
+
+    /// Counts a boundary; `true` when the run ends here.
+    pub fn falls(&self) -> bool {
+        let mut state = self.lock();
+        let falls = state.1.is_some_and(|n| state.0 >= n);
+        state.0 += 1;
+        if falls {
+            self.fell.notify_one();
+        }
+        falls
+    }
+
+    /// Returns when it has fallen.
+    pub async fn fallen(&self) {
+        self.fell.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (usize, Option<usize>)> {
+        self.state.lock().expect("no panic holds this lock")
+    }
+}
+
+/// The world, shared by its provider and the test that looks at it from outside.
+#[derive(Clone, Default)]
+pub struct World {
+    inner: Arc<Mutex<Inner>>,
+    pub guillotine: Arc<Guillotine>,
+}
+
+impl World {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no panic holds this lock")
+    }
+
+    /// Everything there is, by id.
+    pub fn objects(&self) -> BTreeMap<String, Object> {
+        self.lock().objects.clone()
+    }
+
+    /// What there is, without ids and tokens: equal worlds compare equal.
+    pub fn shape(&self) -> Vec<(Option<Address>, String, String)> {
+        let inner = self.lock();
+        let owner_of = |id: &str| inner.objects.get(id).and_then(|o| o.owner.as_ref()).map(Address::short);
+        let mut shape: Vec<_> = inner
+            .objects
+            .values()
+            .map(|o| {
+                let attributes: BTreeMap<&String, String> = o
+                    .attributes
+                    .iter()
+                    .map(|(k, v)| (k, v.as_text().and_then(owner_of).unwrap_or_else(|| v.display())))
+                    .collect();
+                (o.owner.clone(), o.kind.clone(), format!("{attributes:?} broken {:?}", o.broken))
+            })
+            .collect();
+        shape.sort();
+        shape
+    }
+
+    /// Mutating calls so far, as `create net.a`.
+    pub fn calls(&self) -> Vec<String> {
+        self.lock().calls.clone()
+    }
+
+    pub fn forget_calls(&self) {
+        self.lock().calls.clear();
+    }
+
+    /// The next call `verb` on `short` goes wrong.
+    pub fn fault(&self, verb: &str, short: &str, fault: Fault) {
+        self.lock().faults.push((verb.into(), short.into(), fault));
+    }
+
+    pub fn never_ready(&self, address: &Address, never: bool) {
+        let mut inner = self.lock();
+        if never { inner.unready.insert(address.clone()) } else { inner.unready.remove(address) };
+    }
+
+    /// Something that is not ours.
+    pub fn foreign(&self, id: &str) {
+        let object = Object {
+            owner: None,
+            kind: "net".into(),
+            attributes: Attrs::new(),
+            outputs: Attrs::new(),
+            token: None,
+            broken: None,
+        };
+        self.lock().objects.insert(id.into(), object);
+    }
+
+    /// Changes an object behind the engine's back; `None` removes it with all that lives in it.
+    pub fn meddle(&self, short: &str, change: Option<&mut dyn FnMut(&mut Object)>) {
+        let mut inner = self.lock();
+        let id = inner
+            .objects
+            .iter()
+            .find(|(_, o)| o.owner.as_ref().is_some_and(|a| a.short() == short))
+            .map(|(id, _)| id.clone())
+            .expect("the object to meddle with exists");
+        match change {
+            Some(change) => change(inner.objects.get_mut(&id).expect("just found")),
+            None => inner.destroy(&id),
+        }
+    }
+
+    pub fn provider(&self) -> Arc<dyn Provider> {
+        Arc::new(Fake(self.clone()))
+    }
+
+    /// Counts a boundary, and stops for ever where the guillotine falls.
+    async fn boundary(&self) {
+        if self.guillotine.falls() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Inner {
+    fn users(&self, id: &str) -> Vec<String> {
+        let uses = |o: &Object| o.kind != "part" && o.attributes.values().any(|v| v.as_text() == Some(id));
+        self.objects.iter().filter(|(_, o)| uses(o)).map(|(id, _)| id.clone()).collect()
+    }
+
+    fn destroy(&mut self, id: &str) {
+        self.objects.remove(id);
+        self.objects.retain(|_, o| !(o.kind == "part" && o.attributes.get("vm").and_then(Value::as_text) == Some(id)));
+    }
+
+    fn take_fault(&mut self, verb: &str, address: &Address) -> Option<Fault> {
+        let at = self.faults.iter().position(|(v, short, _)| v == verb && *short == address.short())?;
+        Some(self.faults.remove(at).2)
+    }
+}
+
+struct Fake(World);
+
+fn failure(call: &Call, verb: &str, kind: FailureKind, message: impl Into<String>) -> Failure {
+    Failure::new(kind, format!("{verb} {}", call.address.short()), message)
+}
+
+impl Fake {
+    /// Runs one mutating call between two boundaries, with the fault that was asked for.
+    async fn call<T>(
+        &self,
+        verb: &str,
+        call: &Call,
+        effect: impl FnOnce(&mut Inner) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.0.boundary().await;
+        let (fault, result) = {
+            let mut inner = self.0.lock();
+            inner.calls.push(format!("{verb} {}", call.address.short()));
+            let fault = inner.take_fault(verb, &call.address);
+            match fault {
+                Some(Fault::Fail) => {
+                    return Err(failure(call, verb, FailureKind::Other, "the service refuses"));
+                }
+                Some(Fault::Throttle) => {
+                    return Err(failure(call, verb, FailureKind::Throttled, "slow down").retry(Retry::Backoff));
+                }
+                fault => (fault, effect(&mut inner)),
+            }
+        };
+        self.0.boundary().await;
+        match fault {
+            Some(Fault::LoseAnswer) => {
+                Err(failure(call, verb, FailureKind::Timeout, "no answer").effect(Effect::Unknown).retry(Retry::Backoff))
+            }
+            _ => result,
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for Fake {
+    fn name(&self) -> ProviderName {
+        "fake".into()
+    }
+
+    fn kinds(&self) -> Vec<KindSchema> {
+        let slow = Durations { create: 400, ready: 200, update: 100, delete: 100 };
+        vec![
+            KindSchema::new("net").replace_on(&["cidr"]),
+            KindSchema::new("sub").replace_on(&["cidr", "net"]),
+            KindSchema::new("vm").replace_on(&["image", "sub"]).volatile(&["pid"]).takes(slow),
+            KindSchema::new("part").replace_on(&["vm"]).volatile(&["digest"]).predicts(digest),
+            KindSchema::new("lb").replace_on(&["port"]).create_before_destroy(),
+            KindSchema::new("vault").replace_on(&["zone"]).holds_data(),
+        ]
+    }
+
+    async fn refresh(&self, refresh: &Refresh) -> Result<Vec<Observed>, Failure> {
+        let inner = self.0.lock();
+        Ok(refresh
+            .subjects
+            .iter()
+            .map(|subject| {
+                let found = match &subject.record {
+                    Some(record) => inner.objects.get_key_value(&record.id),
+                    None => inner.objects.iter().find(|(_, o)| o.owner.as_ref() == Some(&subject.address)),
+                };
+                let presence = found.map_or(Presence::Absent, |(id, o)| Presence::Present {
+                    id: id.clone(),
+                    attributes: o.attributes.clone(),
+                    outputs: o.outputs.clone(),
+                    healthy: o.broken.clone().map_or(Health::Ok, Health::Broken),
+                });
+                Observed { address: subject.address.clone(), presence }
+            })
+            .collect())
+    }
+
+    async fn create(&self, call: &Call) -> Result<Outcome, Failure> {
+        self.call("create", call, |inner| {
+            if let Some((id, o)) = inner.objects.iter().find(|(_, o)| o.token.as_ref() == Some(&call.operation)) {
+                return Ok(Outcome { id: id.clone(), outputs: o.outputs.clone() });
+            }
+            for (name, value) in &call.attributes {
+                let id = value.as_text().filter(|text| text.starts_with("id-"));
+                if id.is_some_and(|id| !inner.objects.contains_key(id)) {
+                    return Err(failure(call, "create", FailureKind::NotFound, format!("`{name}` does not exist")));
+                }
+            }
+            let taken = inner.objects.values().any(|o| o.owner.as_ref() == Some(&call.address));
+            if taken && call.kind() != "lb" && call.kind() != "net" {
+                return Err(failure(call, "create", FailureKind::AlreadyExists, "the name is taken"));
+            }
+            inner.next += 1;
+            let id = format!("id-{}", inner.next);
+            let mut outputs = digest(&call.attributes);
+            outputs.insert("id".into(), Value::text(&id));
+            outputs.insert("ip".into(), Value::text(format!("10.0.0.{}", inner.next)));
+            let object = Object {
+                owner: Some(call.address.clone()),
+                kind: call.kind().into(),
+                attributes: call.attributes.clone(),
+                outputs: outputs.clone(),
+                token: Some(call.operation.clone()),
+                broken: None,
+            };
+            inner.objects.insert(id.clone(), object);
+            Ok(Outcome { id, outputs })
+        })
+        .await
+    }
+
+    async fn ready(&self, call: &Call) -> Result<Attrs, Failure> {
+        if call.kind() == "vm" {
+            tokio::task::yield_now().await;
+        }
+        if self.0.lock().unready.contains(&call.address) {
+            return Err(failure(call, "ready", FailureKind::Timeout, "it does not answer"));
+        }
+        Ok(Attrs::new())
+    }
+
+    async fn update(&self, call: &Call) -> Result<Outcome, Failure> {
+        let id = call.record.as_ref().map(|r| r.id.clone()).unwrap_or_default();
+        self.call("update", call, |inner| {
+            let Some(object) = inner.objects.get_mut(&id) else {
+                return Err(failure(call, "update", FailureKind::NotFound, "there is no such object"));
+            };
+            object.attributes = call.attributes.clone();
+            object.outputs.extend(digest(&call.attributes));
+            object.broken = None;
+            Ok(Outcome { id, outputs: object.outputs.clone() })
+        })
+        .await
+    }
+
+    async fn delete(&self, call: &Call) -> Result<(), Failure> {
+        let id = call.record.as_ref().map(|r| r.id.clone()).unwrap_or_default();
+        self.call("delete", call, |inner| {
+            let users = inner.users(&id);
+            if !users.is_empty() {
+                return Err(failure(call, "delete", FailureKind::InUse, format!("still used by {}", users.join(", "))));
+            }
+            inner.destroy(&id);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn settle(&self, call: &Call) -> Result<Settled, Failure> {
+        let inner = self.0.lock();
+        let found = inner.objects.iter().find(|(_, o)| o.token.as_ref() == Some(&call.operation));
+        Ok(found.map_or(Settled::Absent, |(id, o)| {
+            Settled::Found(Outcome { id: id.clone(), outputs: o.outputs.clone() })
+        }))
+    }
+}
+
+/// The `digest` of a known `content`.
+fn digest(attributes: &Attrs) -> Attrs {
+    match attributes.get("content").filter(|v| v.is_known()) {
+        Some(content) => Attrs::from([("digest".into(), Value::text(cloudtik_core::digest::of(content).short()))]),
+        None => Attrs::new(),
+    }
+}
+
+pub fn scope() -> Scope {
+    Scope::cluster("w", "c")
+}
+
+/// `vm.a` in the test scope.
+pub fn address(short: &str) -> Address {
+    let (kind, name) = short.split_once('.').expect("`kind.name`");
+    Address::new(scope(), kind, name)
+}
+
+/// Declares `short` with attributes; a text `@net.a#id` is a reference, `@net.a#id?created` one to an object that need
+/// only exist.
+pub fn thing(short: &str, attributes: &[(&str, &str)]) -> Declaration {
+    let attributes = attributes.iter().map(|(name, text)| (name.to_string(), value(text))).collect();
+    let mut declaration = Declaration::new(address(short), &"fake".into(), attributes);
+    if declaration.address.kind() == "part" {
+        let mut home = None;
+        declaration.attributes.get("vm").into_iter().for_each(|v| v.references(&mut |r| home = Some(r.address.clone())));
+        declaration.lifecycle = Lifecycle { gone_with: home, ..Lifecycle::default() };
+    }
+    declaration
+}
+
+fn value(text: &str) -> Value {
+    let Some(reference) = text.strip_prefix('@') else { return Value::text(text) };
+    let (reference, needs) = match reference.strip_suffix("?created") {
+        Some(reference) => (reference, Needs::Created),
+        None => (reference, Needs::Ready),
+    };
+    let (target, attribute) = reference.split_once('#').expect("`@kind.name#attribute`");
+    match needs {
+        Needs::Created => Value::reference_created(&address(target), attribute),
+        Needs::Ready => Value::reference(&address(target), attribute),
+    }
+}
