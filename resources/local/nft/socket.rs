@@ -46,6 +46,9 @@ const WITH_WORDS: u16 = 0x200;
 /// A dump overtaken by changes is read again this often before giving up.
 const DUMP_TRIES: usize = 20;
 
+/// The attributes of each object that a dump lists, with its family.
+pub(crate) type Listing = Vec<(u8, Vec<u8>)>;
+
 /// Steps that take effect together or not at all.
 #[derive(Default)]
 pub(crate) struct Batch {
@@ -130,8 +133,8 @@ impl Socket {
         }
     }
 
-    /// The payloads (attributes only) of all objects that a dump lists, each with its family.
-    pub fn dump(&self, step: &str, get: u16, family: u8, filter: Attrs) -> io::Result<Vec<(u8, Vec<u8>)>> {
+    /// Everything of one kind, as far as the kernel's own filter of these attributes allows.
+    pub fn dump(&self, step: &str, get: u16, family: u8, filter: Attrs) -> io::Result<Listing> {
         for sequence in 1..=DUMP_TRIES {
             let request = wire::message(
                 SUBSYSTEM << 8 | get,
@@ -149,7 +152,7 @@ impl Socket {
     }
 
     /// `None` when the tables changed during the dump.
-    fn read_dump(&self, step: &str, sequence: u32) -> io::Result<Option<Vec<(u8, Vec<u8>)>>> {
+    fn read_dump(&self, step: &str, sequence: u32) -> io::Result<Option<Listing>> {
         let mut found = Vec::new();
         let mut interrupted = false;
         loop {

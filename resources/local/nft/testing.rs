@@ -67,7 +67,7 @@ pub(crate) const FRIEND6: &str = "fd09::2";
 
 /// The calling thread is the node; the peer's namespace holds FRIEND and STRANGER.
 pub(crate) struct World {
-    peer: File,
+    pub peer: File,
 }
 
 impl World {
