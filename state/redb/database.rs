@@ -17,6 +17,7 @@ use std::{
 
 /// Bytes of pages kept in memory.
 const CACHE: usize = 64 << 20;
+const EMPTY: &str = "the file is empty";
 
 fn builder() -> Builder {
     let mut builder = Builder::new();
@@ -26,6 +27,10 @@ fn builder() -> Builder {
 
 /// Opens for writing. Needs the scope's lock.
 pub(crate) fn open(files: &Files) -> Result<Database, StoreError> {
+    let len = std::fs::metadata(&files.database).map_err(|e| io_error("open", &files.database, e))?.len();
+    if len == 0 {
+        return Err(damaged(files, EMPTY));
+    }
     builder().open(&files.database).map_err(|e| failure("open", files, e))
 }
 
@@ -48,7 +53,7 @@ pub(crate) fn open_shared(files: &Files) -> Result<ReadOnlyDatabase, redb::Datab
 /// Opens a checked copy of a file that nobody writes.
 pub(crate) fn open_copy(copy: Vec<u8>, files: &Files) -> Result<Database, StoreError> {
     if copy.is_empty() {
-        return Err(damaged(files, "the file is empty"));
+        return Err(damaged(files, EMPTY));
     }
     let mut builder = Builder::new();
     builder.set_check_integrity_on_open(true).set_cache_size(CACHE);

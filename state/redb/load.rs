@@ -23,8 +23,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Longest wait for an owner that is just opening, or mending, its database.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a file that does not check is looked at again, while an owner may be changing it.
+const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// A scope's state, and what a writer needs beside it.
@@ -49,43 +49,38 @@ pub(crate) fn view<T>(
     scope: &Scope,
     read: impl Fn(&View) -> Result<T, StoreError>,
 ) -> Result<Option<T>, StoreError> {
-    let run = |transaction: &ReadTransaction, witness| read(&View { transaction, files, scope, witness });
+    let run = |database: &dyn ReadableDatabase, witness| {
+        let transaction = database.begin_read().map_err(|e| failure("read", files, e))?;
+        read(&View { transaction: &transaction, files, scope, witness })
+    };
     let start = Instant::now();
     loop {
-        match lock::look(files)? {
-            Look::Free(lock) => {
-                let unlocked = lock.is_none();
-                let witness = lock.as_ref().and_then(lock::read);
-                let Some(copy) = database::copy(files)? else { return gone(files) };
-                drop(lock);
-                let result = database::open_copy(copy, files).and_then(|database| {
-                    let transaction = database.begin_read().map_err(|e| failure("read", files, e))?;
-                    run(&transaction, witness)
-                });
-                if result.is_err() && unlocked && database::exists(&files.lock)? {
-                    continue; // an owner came while the file was copied
-                }
-                return result.map(Some);
+        let look = lock::look(files)?;
+        let witness = look.witness();
+        if !database::exists(&files.database)? {
+            return gone(files);
+        }
+        if let Look::Held(_) = look {
+            match database::open_shared(files) {
+                Ok(shared) => return run(&shared, witness).map(Some),
+                Err(e) if passes(&e) => {} // the owner is opening it, or has closed it after a failed append
+                Err(e) => return Err(failure("read", files, e)),
             }
-            Look::Held(lock) => {
-                let witness = lock::read(&lock);
-                if !database::exists(&files.database)? {
-                    return gone(files);
-                }
-                match database::open_shared(files) {
-                    Ok(shared) => {
-                        let transaction = shared.begin_read().map_err(|e| failure("read", files, e))?;
-                        return run(&transaction, witness).map(Some);
-                    }
-                    Err(e) if passes(&e) && start.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
-                    Err(e) => return Err(failure("read", files, e)),
-                }
+        }
+        let Some(copy) = database::copy(files)? else { continue };
+        let still = matches!(look, Look::Free(Some(_)));
+        drop(look);
+        match database::open_copy(copy, files).and_then(|copy| run(&copy, witness)) {
+            // Without a lock the file may have changed while it was copied: what checks is good, what does not is looked at again.
+            Err(_) if !still && database::exists(&files.lock)? && start.elapsed() < PATIENCE => {
+                std::thread::sleep(PAUSE)
             }
+            result => return result.map(Some),
         }
     }
 }
 
-/// Whether an open beside an owner fails only until the owner's own open is complete.
+/// Whether an open beside an owner fails for a moment only: while the owner's own open, or its next one, is not complete.
 fn passes(error: &DatabaseError) -> bool {
     match error {
         DatabaseError::RepairAborted | DatabaseError::DatabaseAlreadyOpen => true,

@@ -111,6 +111,15 @@ pub(crate) enum Look {
     Held(File),
 }
 
+impl Look {
+    pub fn witness(&self) -> Option<Content> {
+        match self {
+            Look::Free(file) => file.as_ref().and_then(read),
+            Look::Held(file) => read(file),
+        }
+    }
+}
+
 /// Whether somebody holds the lock. Changes nothing.
 pub(crate) fn look(files: &Files) -> Result<Look, StoreError> {
     let failed = |e| io_error("read", &files.lock, e);

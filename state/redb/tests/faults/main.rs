@@ -1,0 +1,48 @@
+//! What the store promises when processes are killed, bytes change, files vanish and disks fill up.
+
+mod damage;
+mod disk;
+mod files;
+mod process;
+
+use cloudtik_core::{
+    Scope,
+    state::{Entry, Locked, Snapshot, Store},
+};
+use cloudtik_redb::RedbStore;
+use cloudtik_testkit::entries::{cluster, history, holder};
+use tempfile::TempDir;
+
+/// A store on a scratch home.
+fn scratch() -> (RedbStore, TempDir) {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    (RedbStore::new(folder.path()), folder)
+}
+
+fn lock(store: &RedbStore) -> Box<dyn Locked> {
+    store.lock(&cluster(), &holder("apply")).expect("the lock is free")
+}
+
+fn entries(numbers: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
+    numbers.map(|n| history(&cluster(), n)).collect()
+}
+
+/// The state after exactly the first `serial` entries of the test history.
+fn prefix(lineage: &str, serial: u64) -> Snapshot {
+    let scope: Scope = cluster();
+    let mut snapshot = Snapshot { lineage: lineage.into(), ..Snapshot::empty(&scope) };
+    (1..=serial).for_each(|n| snapshot.apply(&history(&scope, n)));
+    snapshot
+}
+
+/// Repeatable choices (xorshift).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}

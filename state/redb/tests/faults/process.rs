@@ -1,0 +1,141 @@
+//! Two processes: one writes, the other kills it or reads beside it.
+
+use super::*;
+use std::{
+    io::{BufRead, BufReader, Lines, Write},
+    process::{Child, ChildStdout, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+const HOME: &str = "CLOUDTIK_TEST_STATE_HOME";
+const ENTRIES: &str = "CLOUDTIK_TEST_ENTRIES";
+
+/// The writing process: appends the test history in batches of 1 to 5, telling `try <serial>` before and `ack <serial>`
+/// after each, until that many entries are in.
+#[test]
+#[ignore = "the other process of the tests in this file, which start it"]
+fn writer() {
+    let (home, end) = (std::env::var(HOME).unwrap(), std::env::var(ENTRIES).unwrap().parse().unwrap());
+    let mut lock = lock(&RedbStore::new(home));
+    let mut out = std::io::stdout();
+    while lock.snapshot().serial < end {
+        let first = lock.snapshot().serial + 1;
+        let last = end.min(first + first % 5);
+        writeln!(out, "try {last}").unwrap();
+        lock.append(&entries(first..=last)).unwrap();
+        writeln!(out, "ack {last}").unwrap();
+    }
+}
+
+struct Writer {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    tried: u64,
+    acknowledged: u64,
+}
+
+impl Writer {
+    fn start(home: &TempDir, entries: u64) -> Writer {
+        let mut process = Command::new(std::env::current_exe().expect("this test"))
+            .args(["--exact", "process::writer", "--ignored", "--nocapture"])
+            .env(HOME, home.path())
+            .env(ENTRIES, entries.to_string())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("this test starts again");
+        let lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
+        Writer { process, lines, tried: 0, acknowledged: 0 }
+    }
+
+    /// Reads one line more; false at the end of the process.
+    fn follow(&mut self) -> bool {
+        let Some(line) = self.lines.next() else { return false };
+        let line = line.expect("the writer writes text");
+        // The test harness writes its own line before the first of ours, without ending it.
+        let words: Vec<&str> = line.split_whitespace().rev().collect();
+        match words.as_slice() {
+            [serial, "try", ..] => self.tried = serial.parse().expect("a whole line"),
+            [serial, "ack", ..] => self.acknowledged = serial.parse().expect("a whole line"),
+            _ => {}
+        }
+        true
+    }
+
+    fn kill(mut self) -> (u64, u64) {
+        self.process.kill().expect("it is our child");
+        self.process.wait().expect("it is our child");
+        while self.follow() {}
+        (self.acknowledged, self.tried)
+    }
+}
+
+/// After each of 30 SIGKILLs at random instants the state is exactly the acknowledged entries, or those and the whole batch
+/// that was being appended; for a reader, and for the next writer, which finds the lock free.
+#[test]
+fn a_kill_loses_nothing_that_was_acknowledged() {
+    let (store, home) = scratch();
+    let mut dice = Dice(0x5eed);
+    let (mut serial, mut in_flight) = (0, 0);
+    for round in 0..30 {
+        let mut writer = Writer::start(&home, u64::MAX);
+        for _ in 0..dice.below(12) {
+            writer.follow();
+        }
+        let (start, wait) = (Instant::now(), Duration::from_micros(dice.below(4_000)));
+        while start.elapsed() < wait {
+            std::hint::spin_loop();
+        }
+        let (acknowledged, tried) = writer.kill();
+        let (acknowledged, tried) = (acknowledged.max(serial), tried.max(serial));
+        let read = store.read(&cluster()).unwrap();
+        assert!(
+            [acknowledged, tried].contains(&read.serial),
+            "round {round}: {acknowledged}, {tried}: {}",
+            read.serial
+        );
+        assert_eq!(read, prefix(&read.lineage, read.serial), "round {round}");
+        store.check(&cluster()).unwrap();
+        assert_eq!(store.holder(&cluster()).unwrap(), None);
+        if dice.below(2) == 0 {
+            assert_eq!(*lock(&store).snapshot(), read, "round {round}: the next writer starts from the same state");
+        }
+        in_flight += u64::from(tried > acknowledged);
+        serial = read.serial;
+    }
+    assert!(serial > 30 && in_flight > 0, "the kills hit nothing: {serial} entries, {in_flight} batches in flight");
+}
+
+#[test]
+fn another_process_reads_while_one_writes() {
+    let (store, home) = scratch();
+    let mut writer = Writer::start(&home, 150);
+    let mut beside = 0;
+    while writer.follow() {
+        let floor = writer.acknowledged;
+        let read = store.read(&cluster()).unwrap();
+        assert!(read.serial >= floor, "read {} after {floor} was acknowledged", read.serial);
+        assert_eq!(read, prefix(&read.lineage, read.serial));
+        if let Some(holder) = store.holder(&cluster()).unwrap() {
+            assert_eq!(holder.pid, writer.process.id());
+            beside += u64::from(read.serial > 0);
+        }
+    }
+    assert!(writer.process.wait().unwrap().success());
+    assert!(beside > 0, "no read met the writer");
+    assert_eq!(store.read(&cluster()).unwrap().serial, 150);
+}
+
+#[test]
+fn a_lock_of_another_process_is_refused_with_its_name() {
+    let (store, home) = scratch();
+    let mut writer = Writer::start(&home, u64::MAX);
+    while writer.acknowledged == 0 && writer.follow() {}
+    let error = store.lock(&cluster(), &holder("destroy")).err().expect("it is held").to_string();
+    let pid = writer.process.id();
+    assert_eq!(
+        error,
+        format!("cluster/lake/etl is locked by tester (pid {pid} on here), `apply` since 2023-11-14T22:13:20Z")
+    );
+    writer.kill();
+    drop(lock(&store));
+}
