@@ -83,16 +83,18 @@ struct Builder<'a> {
     edges: BTreeMap<(u32, u32), Needs>,
     wishes: BTreeSet<(u32, u32)>,
     steps: HashMap<Address, Steps>,
+    /// Deletions of objects that earlier runs deposed.
+    leftovers: HashMap<&'a Address, Vec<u32>>,
 }
 
-pub(crate) fn build(
-    input: &Input,
+pub(crate) fn build<'a>(
+    input: &'a Input<'a>,
     declared: &Declared,
     decided: &[Option<Decided>],
     orphans: &BTreeMap<Address, Orphan>,
-    records: &BTreeMap<Address, Arc<Record>>,
+    records: &'a BTreeMap<Address, Arc<Record>>,
     allowed: Option<&BTreeSet<Address>>,
-    documents: &Digest,
+    documents: &'a Digest,
 ) -> Built {
     let mut inside: HashMap<&Address, Vec<Address>> = HashMap::new();
     for (address, record) in records {
@@ -110,6 +112,7 @@ pub(crate) fn build(
         edges: BTreeMap::new(),
         wishes: BTreeSet::new(),
         steps: HashMap::new(),
+        leftovers: HashMap::new(),
     };
     for (item, decision) in declared.items.iter().zip(decided) {
         if let Some(decision) = decision {
@@ -128,6 +131,7 @@ pub(crate) fn build(
     builder.deposed(allowed);
     builder.order_provides(declared);
     builder.order_removals(declared);
+    builder.order_leftovers();
     builder.roll(declared);
     builder.finish()
 }
@@ -193,15 +197,29 @@ impl<'a> Builder<'a> {
             if allowed.is_some_and(|allowed| !allowed.contains(address) && !record.only_deposed) {
                 continue;
             }
-            let current = self.steps.get(address).cloned().unwrap_or_default();
             for key in record.deposed.keys() {
                 let op = self.remove(address, Some(record), Verb::DeleteDeposed { key: key.clone() });
                 self.operations[op as usize].takes_along.clear();
-                // One record at a time: its other operations follow.
-                for other in [current.provide, current.remove.map(|(op, _)| op)].into_iter().flatten() {
-                    if self.operations[other as usize].address == *address {
-                        self.edge(op, other, Needs::Ready);
-                    }
+                self.leftovers.entry(address).or_default().push(op);
+            }
+        }
+    }
+
+    /// A left-over object goes once nothing is built on it any more, and before what it is built on.
+    fn order_leftovers(&mut self) {
+        let records = self.records;
+        for (address, record) in records {
+            let user = self.steps.get(address).cloned().unwrap_or_default();
+            let own = self.leftovers.get(address).cloned().unwrap_or_default();
+            for dependency in &record.dependencies {
+                let removal = self.steps.get(&dependency.address).and_then(|s| s.remove).map(|(op, _)| op);
+                for to in self.leftovers.get(&dependency.address).cloned().unwrap_or_default() {
+                    let before =
+                        user.provide.into_iter().chain(user.remove.map(|(op, _)| op)).chain(own.iter().copied());
+                    before.for_each(|from| self.edge(from, to, Needs::Ready));
+                }
+                if let Some(to) = removal {
+                    own.iter().for_each(|from| self.edge(*from, to, Needs::Ready));
                 }
             }
         }

@@ -3,5 +3,6 @@
 pub mod entries;
 pub mod memory;
 pub mod store_contract;
+pub mod world;
 
 pub use memory::{Fault, MemoryStore};

@@ -2,7 +2,7 @@
 //! fail, to lose answers, or to stop dead at any point of a run.
 //!
 //! Kinds: `net` and `sub` (replaced on `cidr`; a `sub` also on `net`), `vm` (replaced on `image` and `sub`, `size` in place),
-//! `part` (lives in a `vm`, predicts the `digest` of its `content`), `lb` (created before its predecessor goes), `vault`
+//! `part` (lives in a `vm`, predicts the `digest` of its `content`), `lb` (replaced on `port` and `net`, created before its predecessor goes), `vault`
 //! (holds data). An object whose attributes hold another's id cannot be made without it, and that one cannot go first.
 
 use async_trait::async_trait;
@@ -51,33 +51,41 @@ struct Inner {
     unready: BTreeSet<Address>,
 }
 
+#[derive(Default)]
+struct Blade {
+    passed: usize,
+    falls_at: Option<usize>,
+    fallen: bool,
+}
+
 /// A point at which a run can be made to stop dead, as by SIGKILL. Counts every boundary that is passed.
 #[derive(Default)]
 pub struct Guillotine {
-    state: Mutex<(usize, Option<usize>)>,
+    state: Mutex<Blade>,
     fell: Notify,
 }
 
 impl Guillotine {
     /// Falls at the `n`th boundary from now, counted from 0.
     pub fn set(&self, n: usize) {
-        *self.lock() = (0, Some(n));
+        *self.lock() = Blade { falls_at: Some(n), ..Blade::default() };
     }
 
     pub fn lift(&self) {
-        *self.lock() = (0, None);
+        *self.lock() = Blade::default();
     }
 
     /// Boundaries passed since it was set or lifted.
     pub fn passed(&self) -> usize {
-        self.lock().0
+        self.lock().passed
     }
 
     /// Counts a boundary; `true` when the run ends here.
     pub fn falls(&self) -> bool {
-        let mut state = self.lock();
-        let falls = state.1.is_some_and(|n| state.0 >= n);
-        state.0 += 1;
+        let mut blade = self.lock();
+        let falls = blade.falls_at.is_some_and(|n| blade.passed >= n);
+        blade.passed += 1;
+        blade.fallen |= falls;
         if falls {
             self.fell.notify_one();
         }
@@ -86,10 +94,12 @@ impl Guillotine {
 
     /// Returns when it has fallen.
     pub async fn fallen(&self) {
-        self.fell.notified().await;
+        while !self.lock().fallen {
+            self.fell.notified().await;
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, (usize, Option<usize>)> {
+    fn lock(&self) -> MutexGuard<'_, Blade> {
         self.state.lock().expect("no panic holds this lock")
     }
 }
@@ -114,7 +124,10 @@ impl World {
     /// What there is, without ids and tokens: equal worlds compare equal.
     pub fn shape(&self) -> Vec<(Option<Address>, String, String)> {
         let inner = self.lock();
-        let owner_of = |id: &str| inner.objects.get(id).and_then(|o| o.owner.as_ref()).map(Address::short);
+        let owner_of = |text: &str| {
+            let by_ip = || inner.objects.values().find(|o| o.outputs.get("ip").and_then(Value::as_text) == Some(text));
+            inner.objects.get(text).or_else(by_ip).and_then(|o| o.owner.as_ref()).map(Address::short)
+        };
         let mut shape: Vec<_> = inner
             .objects
             .values()
@@ -147,7 +160,11 @@ impl World {
 
     pub fn never_ready(&self, address: &Address, never: bool) {
         let mut inner = self.lock();
-        if never { inner.unready.insert(address.clone()) } else { inner.unready.remove(address) };
+        if never {
+            inner.unready.insert(address.clone())
+        } else {
+            inner.unready.remove(address)
+        };
     }
 
     /// Something that is not ours.
@@ -238,9 +255,9 @@ impl Fake {
         };
         self.0.boundary().await;
         match fault {
-            Some(Fault::LoseAnswer) => {
-                Err(failure(call, verb, FailureKind::Timeout, "no answer").effect(Effect::Unknown).retry(Retry::Backoff))
-            }
+            Some(Fault::LoseAnswer) => Err(failure(call, verb, FailureKind::Timeout, "no answer")
+                .effect(Effect::Unknown)
+                .retry(Retry::Backoff)),
             _ => result,
         }
     }
@@ -259,7 +276,7 @@ impl Provider for Fake {
             KindSchema::new("sub").replace_on(&["cidr", "net"]),
             KindSchema::new("vm").replace_on(&["image", "sub"]).volatile(&["pid"]).takes(slow),
             KindSchema::new("part").replace_on(&["vm"]).volatile(&["digest"]).predicts(digest),
-            KindSchema::new("lb").replace_on(&["port"]).create_before_destroy(),
+            KindSchema::new("lb").replace_on(&["port", "net"]).create_before_destroy(),
             KindSchema::new("vault").replace_on(&["zone"]).holds_data(),
         ]
     }
@@ -296,9 +313,19 @@ impl Provider for Fake {
                     return Err(failure(call, "create", FailureKind::NotFound, format!("`{name}` does not exist")));
                 }
             }
-            let taken = inner.objects.values().any(|o| o.owner.as_ref() == Some(&call.address));
-            if taken && call.kind() != "lb" && call.kind() != "net" {
-                return Err(failure(call, "create", FailureKind::AlreadyExists, "the name is taken"));
+            let replaced: Vec<&str> = call
+                .record
+                .iter()
+                .flat_map(|r| std::iter::once(&r.id).chain(r.deposed.values().map(|d| &d.id)).map(String::as_str))
+                .collect();
+            let mut others = inner.objects.iter().filter(|(id, _)| !replaced.contains(&id.as_str()));
+            if others.any(|(_, o)| o.owner.as_ref() == Some(&call.address)) {
+                return Err(failure(
+                    call,
+                    "create",
+                    FailureKind::AlreadyExists,
+                    "it was made before, by another operation",
+                ));
             }
             inner.next += 1;
             let id = format!("id-{}", inner.next);
@@ -359,9 +386,8 @@ impl Provider for Fake {
     async fn settle(&self, call: &Call) -> Result<Settled, Failure> {
         let inner = self.0.lock();
         let found = inner.objects.iter().find(|(_, o)| o.token.as_ref() == Some(&call.operation));
-        Ok(found.map_or(Settled::Absent, |(id, o)| {
-            Settled::Found(Outcome { id: id.clone(), outputs: o.outputs.clone() })
-        }))
+        Ok(found
+            .map_or(Settled::Absent, |(id, o)| Settled::Found(Outcome { id: id.clone(), outputs: o.outputs.clone() })))
     }
 }
 
@@ -390,7 +416,11 @@ pub fn thing(short: &str, attributes: &[(&str, &str)]) -> Declaration {
     let mut declaration = Declaration::new(address(short), &"fake".into(), attributes);
     if declaration.address.kind() == "part" {
         let mut home = None;
-        declaration.attributes.get("vm").into_iter().for_each(|v| v.references(&mut |r| home = Some(r.address.clone())));
+        declaration
+            .attributes
+            .get("vm")
+            .into_iter()
+            .for_each(|v| v.references(&mut |r| home = Some(r.address.clone())));
         declaration.lifecycle = Lifecycle { gone_with: home, ..Lifecycle::default() };
     }
     declaration

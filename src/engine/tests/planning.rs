@@ -1,0 +1,188 @@
+//! What is decided, and why.
+
+mod common;
+
+use cloudtik_core::{
+    Declaration, Lifecycle, Origin, Value,
+    plan::{Action, Mode, Plan, Reason},
+};
+use cloudtik_engine::Options;
+use cloudtik_testkit::world::{address, thing};
+use common::{Lab, Run, steps};
+
+fn action(plan: &Plan, short: &str) -> (Action, Vec<Reason>) {
+    let change = plan.changes.iter().find(|c| c.address.short() == short).expect("the change is in the plan");
+    (change.action, change.reasons.clone())
+}
+
+fn vm(image: &str, size: &str) -> Declaration {
+    thing("vm.a", &[("image", image), ("size", size)])
+}
+
+fn applied(declarations: &[Declaration]) -> Lab {
+    let lab = Lab::default();
+    lab.apply(declarations).complete();
+    lab
+}
+
+#[test]
+fn an_attribute_that_can_change_in_place_is_updated() {
+    let plan = applied(&[vm("i", "s")]).plan(&[vm("i", "m")]);
+    assert_eq!(action(&plan, "vm.a"), (Action::Update, vec![Reason::Changed { path: "size".into() }]));
+    assert_eq!(plan.changes[0].diffs[0].before, Value::text("s"));
+    assert_eq!(plan.changes[0].diffs[0].after, Value::text("m"));
+}
+
+#[test]
+fn an_attribute_that_cannot_forces_replacement_and_is_named() {
+    let plan = applied(&[vm("i", "s")]).plan(&[vm("j", "m")]);
+    assert_eq!(action(&plan, "vm.a"), (Action::Replace, vec![Reason::Immutable { path: "image".into() }]));
+    let forced: Vec<_> = plan.changes[0].diffs.iter().filter(|d| d.forces_replacement).map(|d| &d.path).collect();
+    assert_eq!(forced, ["image"]);
+}
+
+#[test]
+fn a_replaced_dependency_is_the_reason_of_its_dependants() {
+    let all = |cidr| [thing("net.a", &[("cidr", cidr)]), thing("sub.b", &[("net", "@net.a#id"), ("cidr", "9")])];
+    let plan = applied(&all("1")).plan(&all("2"));
+    let expected = (Action::Replace, vec![Reason::DependencyReplaced { address: address("net.a") }]);
+    assert_eq!(action(&plan, "sub.b"), expected);
+}
+
+#[test]
+fn what_vanished_is_made_again_and_what_changed_behind_our_back_is_set_right() {
+    let lab = applied(&[vm("i", "s"), thing("net.n", &[("cidr", "1")])]);
+    lab.world.meddle("net.n", None);
+    lab.world.meddle("vm.a", Some(&mut |o| drop(o.attributes.insert("size".into(), Value::text("xl")))));
+    let plan = lab.plan(&[vm("i", "s"), thing("net.n", &[("cidr", "1")])]);
+    assert_eq!(action(&plan, "net.n"), (Action::Create, vec![Reason::Gone]));
+    assert_eq!(action(&plan, "vm.a"), (Action::Update, vec![Reason::Drifted { path: "size".into() }]));
+    assert_eq!(plan.drift.len(), 2);
+}
+
+#[test]
+fn what_is_broken_is_updated_in_place() {
+    let lab = applied(&[vm("i", "s")]);
+    lab.world.meddle("vm.a", Some(&mut |o| o.broken = Some("no answer".into())));
+    let plan = lab.plan(&[vm("i", "s")]);
+    assert_eq!(action(&plan, "vm.a"), (Action::Update, vec![Reason::Broken { detail: "no answer".into() }]));
+    lab.apply(&[vm("i", "s")]).complete();
+    assert!(lab.plan(&[vm("i", "s")]).is_empty());
+}
+
+#[test]
+fn what_never_became_ready_is_waited_for_again() {
+    let lab = Lab::default();
+    lab.world.never_ready(&address("vm.a"), true);
+    assert!(matches!(lab.apply(&[vm("i", "s")]), Run::Finished(s) if s.failed.len() == 1));
+    lab.world.never_ready(&address("vm.a"), false);
+    let plan = lab.plan(&[vm("i", "s")]);
+    assert_eq!(steps(&plan), ["await vm.a"]);
+    lab.apply(&[vm("i", "s")]).complete();
+    assert!(lab.plan(&[vm("i", "s")]).is_empty());
+    assert_eq!(lab.world.objects().len(), 1);
+}
+
+#[test]
+fn something_found_under_our_name_is_adopted_and_set_right() {
+    let lab = applied(&[vm("i", "s")]);
+    let fresh = Lab { world: lab.world.clone(), store: Default::default() };
+    let plan = fresh.plan(&[vm("i", "m")]);
+    assert_eq!(action(&plan, "vm.a").0, Action::Adopt);
+    assert_eq!(steps(&plan), ["adopt vm.a", "update vm.a"]);
+    fresh.apply(&[vm("i", "m")]).complete();
+    assert!(fresh.plan(&[vm("i", "m")]).is_empty());
+    assert_eq!(fresh.world.objects().len(), 1);
+}
+
+#[test]
+fn data_is_kept_unless_its_deletion_is_asked_for() {
+    let vault = [thing("vault.v", &[("zone", "z")])];
+    let lab = applied(&vault);
+    let plan = lab.try_plan(&[], Mode::Destroy, &Options::default()).unwrap();
+    assert_eq!(action(&plan, "vault.v"), (Action::Forget, vec![Reason::Destroy, Reason::Retained]));
+    let delete = Options { delete_data: true, ..Options::default() };
+    let plan = lab.try_plan(&[], Mode::Destroy, &delete).unwrap();
+    assert_eq!(action(&plan, "vault.v"), (Action::Delete, vec![Reason::Destroy]));
+    lab.destroy().complete();
+    assert_eq!(lab.world.objects().len(), 1, "the data is still there");
+    assert_eq!(steps(&lab.plan(&vault)), ["adopt vault.v"], "and is found again");
+}
+
+#[test]
+fn a_protected_resource_is_not_replaced_unless_named() {
+    let head = |image| vm(image, "s").lifecycle(Lifecycle { prevent_destroy: true, ..Lifecycle::default() });
+    let lab = applied(&[head("i")]);
+    let problems = lab.try_plan(&[head("j")], Mode::Normal, &Options::default()).unwrap_err();
+    assert_eq!(problems[0].id, "protected");
+    assert!(problems[0].detail.contains("`image`"), "{}", problems[0].detail);
+    let named = Options { replace: vec!["vm.a".into()], ..Options::default() };
+    assert_eq!(action(&lab.try_plan(&[head("j")], Mode::Normal, &named).unwrap(), "vm.a").0, Action::Replace);
+    let problems = lab.try_plan(&[], Mode::Normal, &Options::default()).unwrap_err();
+    assert_eq!(problems[0].id, "protected", "nor deleted by removing it from the document");
+    assert!(lab.try_plan(&[], Mode::Destroy, &Options::default()).is_ok(), "destroy says what it wants");
+}
+
+#[test]
+fn a_cycle_is_reported_with_the_places_that_make_it() {
+    let at = |line| Origin { file: "cluster.yaml".into(), line, column: 1, length: 1 };
+    let a = thing("net.a", &[("cidr", "@sub.b#id")]).written_at(Some(&at(3)));
+    let b = thing("sub.b", &[("net", "@vm.c#id")]).written_at(Some(&at(7)));
+    let c = thing("vm.c", &[("image", "@net.a#id")]).written_at(Some(&at(9)));
+    let problems = Lab::default().try_plan(&[a, b, c], Mode::Normal, &Options::default()).unwrap_err();
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].id, "dependency-cycle");
+    assert_eq!(problems[0].detail, "net.a -> sub.b -> vm.c -> net.a cannot start before itself");
+    let places: Vec<u32> = problems[0].related.iter().map(|(o, _)| o.line).collect();
+    assert_eq!((problems[0].origin.as_ref().map(|o| o.line), places), (Some(3), vec![7, 9]));
+}
+
+#[test]
+fn every_wrong_reference_and_repeat_is_reported_at_once() {
+    let all = [
+        thing("net.a", &[("cidr", "1")]),
+        thing("net.a", &[("cidr", "2")]),
+        thing("sub.b", &[("net", "@net.x#id")]),
+        thing("sub.c", &[("net", "@net.y#id")]),
+    ];
+    let problems = Lab::default().try_plan(&all, Mode::Normal, &Options::default()).unwrap_err();
+    let ids: Vec<&str> = problems.iter().map(|p| p.id.as_str()).collect();
+    assert_eq!(ids, ["declared-twice", "unknown-reference", "unknown-reference"]);
+}
+
+#[test]
+fn a_target_brings_what_it_needs_and_an_exclusion_takes_what_needs_it() {
+    let all = [
+        thing("net.a", &[("cidr", "1")]),
+        thing("sub.b", &[("net", "@net.a#id")]),
+        thing("vm.c", &[("image", "i"), ("sub", "@sub.b#id")]),
+        thing("lb.d", &[("port", "1")]),
+    ];
+    let lab = Lab::default();
+    let only = |targets: &[&str], excludes: &[&str]| {
+        let strings = |texts: &[&str]| texts.iter().map(|t| t.to_string()).collect();
+        let options = Options { targets: strings(targets), excludes: strings(excludes), ..Options::default() };
+        lab.try_plan(&all, Mode::Normal, &options).map(|plan| steps(&plan))
+    };
+    assert_eq!(only(&["sub.b"], &[]).unwrap(), ["create net.a", "create sub.b"]);
+    assert_eq!(only(&[], &["sub.b"]).unwrap(), ["create lb.d", "create net.a"]);
+    assert_eq!(only(&["vm.nothing"], &[]).unwrap_err()[0].id, "unknown-target");
+}
+
+#[test]
+fn a_predicted_output_is_known_in_the_plan() {
+    let all = |content| {
+        [
+            thing("vm.a", &[("image", "i")]),
+            thing("part.f", &[("vm", "@vm.a#id"), ("content", content)]),
+            thing("part.s", &[("vm", "@vm.a#id"), ("reads", "@part.f#digest")]),
+        ]
+    };
+    let lab = applied(&all("one"));
+    let plan = lab.plan(&all("two"));
+    assert_eq!(steps(&plan), ["update part.f", "update part.s"]);
+    let diff = &plan.changes.iter().find(|c| c.address.short() == "part.s").unwrap().diffs[0];
+    assert!(diff.after.is_known(), "{:?}", diff.after);
+    lab.apply(&all("two")).complete();
+    assert!(lab.plan(&all("two")).is_empty());
+}
