@@ -1,0 +1,1 @@
+//! The graph of a plan as text, DOT, Mermaid and SVG.

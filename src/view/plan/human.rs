@@ -1,0 +1,284 @@
+//! The plan for a terminal: what changed outside, then every change with its reason, destructive first, then what it adds
+//! up to, how long it takes and what to run next. No line is wider than the terminal.
+
+use super::{
+    counts,
+    groups::{self, Group},
+    meaning, paint,
+    reasons::why,
+    rows::{self, Mark, Row},
+    symbol,
+};
+use crate::view::{
+    diagnostics,
+    page::{Line, Look, Page, Paint, Wrap},
+    text,
+};
+use cloudtik_core::{
+    Address, Scope, Sources,
+    plan::{Action, Change, Drift, Plan, Reason},
+};
+use std::collections::{BTreeSet, HashMap};
+
+/// How many drifted things are listed before the rest is counted.
+const DRIFTED: usize = 10;
+/// Column where attributes start.
+const INDENT: usize = 6;
+
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Also what is kept, and every drifted thing.
+    pub verbose: bool,
+    /// Long texts and lists whole.
+    pub full: bool,
+    /// Commands to run next, as `(command, what it does)`.
+    pub next: Vec<(String, String)>,
+}
+
+/// The whole plan as text, ending in a line feed.
+pub fn human(plan: &Plan, sources: &Sources, look: &Look<'_>, options: &Options) -> String {
+    let mut writer = Writer::new(plan, look, options);
+    writer.drift(&plan.drift);
+    if plan.is_empty() && !plan.changes.iter().any(|c| c.action.is_change()) {
+        writer.kept();
+        writer.nothing();
+    } else {
+        writer.legend();
+        writer.changes();
+        writer.kept();
+        writer.footer();
+    }
+    let mut out = String::new();
+    if !plan.warnings.is_empty() {
+        out = diagnostics::render(&plan.warnings, sources, look);
+        out.push('\n');
+    }
+    out + &writer.page.finish()
+}
+
+struct Writer<'a> {
+    plan: &'a Plan,
+    look: &'a Look<'a>,
+    options: &'a Options,
+    page: Page,
+    /// With several documents, each run of one scope's entries has a heading.
+    scoped: bool,
+    scope: Option<&'a Scope>,
+    /// Text diffs already shown, with where.
+    shown: HashMap<String, String>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(plan: &'a Plan, look: &'a Look<'a>, options: &'a Options) -> Self {
+        let acting = plan.changes.iter().filter(|c| c.action.is_change());
+        let scopes: BTreeSet<&Scope> = acting.map(|c| c.address.scope()).collect();
+        let scoped = scopes.len() > 1;
+        Writer { plan, look, options, page: Page::new(look), scoped, scope: None, shown: HashMap::new() }
+    }
+
+    fn legend(&mut self) {
+        let used: BTreeSet<Action> = self.plan.changes.iter().map(|c| c.action).filter(|a| a.is_change()).collect();
+        let mut line = Line::new();
+        for action in used {
+            let what = format!(" {}", meaning(action));
+            if line.width() + symbol(action).len() + what.len() > self.look.width {
+                self.page.line(&std::mem::take(&mut line), 0);
+            }
+            line = line.add(paint(action), symbol(action)).add(Paint::Dim, what).plain("   ");
+        }
+        self.page.line(&line, 0);
+    }
+
+    fn changes(&mut self) {
+        let groups = groups::groups(self.plan.changes.iter().filter(|c| c.action.is_change()));
+        let mut last_compact = false;
+        for group in &groups {
+            let rows = rows::rows(group, self.look, self.options.full);
+            let compact = rows.is_empty() && group.with_it.is_empty();
+            if !(compact && last_compact) {
+                self.page.blank();
+            }
+            last_compact = compact;
+            self.entry(group, rows);
+        }
+    }
+
+    fn entry(&mut self, group: &Group<'a>, rows: Vec<Row>) {
+        self.heading(group.first().address.scope());
+        let line = head(group.action(), &group.label(), &group.times(), &self.look.clean(&why(group.first())));
+        self.page.line(&line, INDENT);
+        if !group.with_it.is_empty() {
+            let each = if group.members.len() > 1 { "each" } else { "it" };
+            let names = rows::along(group.with_it.iter().map(|c| c.address.clone()));
+            let count = group.with_it.len();
+            let line = Line::new().plain(" ".repeat(INDENT)).add(Paint::Bad, format!("with {each}"));
+            self.page.line(&line.plain(format!(" ({count} in all): {names}")), INDENT + 2);
+        }
+        self.rows(&group.label(), rows);
+    }
+
+    fn heading(&mut self, scope: &'a Scope) {
+        if self.scoped && self.scope != Some(scope) {
+            self.page.blank();
+            self.page.line(&Line::of(Paint::Bold, scope.to_string()), 0);
+        }
+        self.scope = Some(scope);
+    }
+
+    /// A text diff that was shown before is only referred to.
+    fn rows(&mut self, label: &str, rows: Vec<Row>) {
+        let mut rest = rows.as_slice();
+        while let Some(row) = rest.first() {
+            let block = 1 + rest[1..].iter().take_while(|r| r.depth > row.depth).count();
+            let body = &rest[1..block];
+            if body.iter().filter(|r| r.exact).count() > 2 {
+                let text: String = body.iter().map(|r| format!("{:?}{}\n", r.mark, r.line.text())).collect();
+                self.row(row);
+                if let Some(place) = self.shown.get(&text) {
+                    let line = Line::of(Paint::Dim, format!("same as in {place} above"));
+                    self.row(&Row { mark: Mark::None, depth: row.depth + 1, line, exact: false });
+                } else {
+                    body.iter().for_each(|r| self.row(r));
+                    self.shown.insert(text, label.to_string());
+                }
+                rest = &rest[block..];
+            } else {
+                self.row(row);
+                rest = &rest[1..];
+            }
+        }
+    }
+
+    fn row(&mut self, row: &Row) {
+        let (mark, paint) = match row.mark {
+            Mark::None => (" ", Paint::Plain),
+            Mark::Add => ("+", Paint::Good),
+            Mark::Remove => ("-", Paint::Bad),
+            Mark::Edit => ("~", Paint::Edit),
+        };
+        let indent = INDENT + row.depth * 2;
+        let mut line = Line::new().plain(" ".repeat(indent)).add(paint, mark).plain(" ");
+        line.0.extend(row.line.0.iter().cloned());
+        let (hang, wrap) = if row.exact { (indent + 2, Wrap::Exact) } else { (indent + 6, Wrap::Words) };
+        self.page.wrapped(&line, hang, wrap);
+    }
+
+    fn drift(&mut self, drift: &[Drift]) {
+        if drift.is_empty() {
+            return;
+        }
+        let changes: Vec<Change> = drift.iter().map(as_change).collect();
+        let groups = groups::groups(changes.iter());
+        self.page.line(&Line::of(Paint::Bold, "Changed outside cloudtik since the last apply"), 0);
+        let shown = if self.options.verbose { groups.len() } else { DRIFTED.min(groups.len()) };
+        for group in &groups[..shown] {
+            let what = drifted(group.first());
+            let line = Line::of(Paint::Edit, "  ! ").plain(format!("{}{}", group.label(), group.times()));
+            self.page.line(&line.add(Paint::Dim, format!("  {}", self.look.clean(&what))), INDENT);
+            let rows = rows::changed(&group.first().diffs, self.look, self.options.full);
+            rows.iter().for_each(|r| self.row(r));
+        }
+        if shown < groups.len() {
+            let rest = format!("      … {} more (--verbose lists them)", groups.len() - shown);
+            self.page.line(&Line::of(Paint::Dim, rest), INDENT);
+        }
+        self.page.blank();
+    }
+
+    fn kept(&mut self) {
+        if !self.options.verbose {
+            return;
+        }
+        self.page.blank();
+        self.scope = None;
+        for group in groups::groups(self.plan.changes.iter().filter(|c| !c.action.is_change())) {
+            self.heading(group.first().address.scope());
+            self.page.line(&head(group.action(), &group.label(), &group.times(), ""), INDENT);
+        }
+        self.page.blank();
+    }
+
+    fn nothing(&mut self) {
+        let kept = text::plural(self.plan.changes.len(), "resource");
+        let verb = if self.plan.changes.len() == 1 { "is" } else { "are" };
+        let line = match self.plan.changes.len() {
+            0 => Line::of(Paint::Bold, "No changes.").plain(" Nothing is declared and nothing is recorded."),
+            _ => Line::of(Paint::Bold, "No changes.").plain(format!(" {kept} {verb} as declared.")),
+        };
+        self.page.line(&line, 0);
+    }
+
+    fn footer(&mut self) {
+        self.page.blank();
+        self.page.line(&Line::of(Paint::Bold, "Plan:").plain(format!(" {}.", counts(self.plan))), 6);
+        let estimate = &self.plan.estimate;
+        if !self.plan.operations.is_empty() {
+            let expected = Line::of(Paint::Bold, "Expected:").plain(format!(" {}", text::about(estimate.milliseconds)));
+            let chain = chain(&estimate.critical_path, self.look.width.saturating_sub(26));
+            let chain = if chain.is_empty() { ".".into() } else { format!("; longest chain: {chain}") };
+            self.page.line(&expected.plain(chain), 10);
+        }
+        if !self.options.next.is_empty() {
+            self.page.blank();
+        }
+        for (command, what) in &self.options.next {
+            let line = Line::of(Paint::Info, format!("  {}", self.look.clean(command)));
+            self.page.line(&line.add(Paint::Dim, format!("  {what}")), 6);
+        }
+    }
+}
+
+/// `-/+ subnet.private  must be replaced: …`
+fn head(action: Action, label: &str, times: &str, why: &str) -> Line {
+    let line = Line::of(paint(action), format!("{:>3} ", symbol(action)));
+    let line = line.add(if action == Action::Keep { Paint::Dim } else { Paint::Bold }, label).plain(times);
+    if why.is_empty() { line } else { line.plain(format!("  {why}")) }
+}
+
+/// The first and last links of a chain, as many as fit; at most two lines.
+fn chain(path: &[Address], room: usize) -> String {
+    let names: Vec<String> = path.iter().map(Address::short).collect();
+    let whole = names.join(" -> ");
+    if names.len() < 4 || text::width(&whole) <= room * 2 {
+        return whole;
+    }
+    for kept in (2..names.len() - 1).rev() {
+        let (head, tail) = (kept.div_ceil(2), kept / 2);
+        let skipped = names.len() - kept;
+        let short = format!(
+            "{} -> … {skipped} more … -> {}",
+            names[..head].join(" -> "),
+            names[names.len() - tail..].join(" -> ")
+        );
+        if text::width(&short) <= room * 2 {
+            return short;
+        }
+    }
+    format!("{} -> … {} more … -> {}", names[0], names.len() - 2, names[names.len() - 1])
+}
+
+/// A drifted thing in the shape that grouping takes.
+fn as_change(drift: &Drift) -> Change {
+    let reasons = match (&drift.diffs, &drift.broken) {
+        (None, _) => vec![Reason::Gone],
+        (_, Some(detail)) => vec![Reason::Broken { detail: detail.clone() }],
+        _ => Vec::new(),
+    };
+    Change {
+        address: drift.address.clone(),
+        provider: "".into(),
+        action: Action::Update,
+        reasons,
+        diffs: drift.diffs.clone().unwrap_or_default(),
+        operations: Vec::new(),
+        origin: None,
+    }
+}
+
+fn drifted(change: &Change) -> String {
+    match change.reasons.first() {
+        Some(Reason::Gone) => "has vanished".into(),
+        Some(Reason::Broken { detail }) => format!("does not work: {detail}"),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,125 @@
+//! Why a change happens, in a few words, from the plan's reasons.
+
+use cloudtik_core::{
+    Address,
+    plan::{Action, Change, Reason},
+};
+
+/// How many paths or addresses are named before the rest is counted.
+const NAMED: usize = 3;
+
+/// What happens and why: `must be replaced: cidr cannot change in place`. Empty for an ordinary create.
+pub(crate) fn why(change: &Change) -> String {
+    let reasons = Sorted::of(change);
+    let detail = reasons.phrases(change.action).join("; ");
+    let what = what(change, &reasons);
+    match (what.is_empty(), detail.is_empty()) {
+        (false, false) => format!("{what}: {detail}"),
+        (false, true) => what.to_string(),
+        _ => detail,
+    }
+}
+
+fn what(change: &Change, reasons: &Sorted<'_>) -> &'static str {
+    match change.action {
+        Action::Replace | Action::ReplaceCreateFirst if reasons.requested => "is replaced",
+        Action::Replace | Action::ReplaceCreateFirst => "must be replaced",
+        Action::Update if change.address.kind() == "service" => "restarts",
+        _ => "",
+    }
+}
+
+/// Reasons by kind, each with what they name.
+#[derive(Default)]
+struct Sorted<'a> {
+    changed: Vec<&'a str>,
+    immutable: Vec<&'a str>,
+    drifted: Vec<&'a str>,
+    replaced: Vec<&'a Address>,
+    requested: bool,
+    other: Vec<&'a Reason>,
+}
+
+impl<'a> Sorted<'a> {
+    fn of(change: &'a Change) -> Self {
+        let mut sorted = Sorted::default();
+        for reason in &change.reasons {
+            match reason {
+                Reason::Changed { path } => sorted.changed.push(path),
+                Reason::Immutable { path } => sorted.immutable.push(path),
+                Reason::Drifted { path } => sorted.drifted.push(path),
+                Reason::DependencyReplaced { address } => sorted.replaced.push(address),
+                Reason::Requested => sorted.requested = true,
+                other => sorted.other.push(other),
+            }
+        }
+        sorted
+    }
+
+    fn phrases(&self, action: Action) -> Vec<String> {
+        let mut phrases = Vec::new();
+        if !self.immutable.is_empty() {
+            phrases.push(format!("{} cannot change in place", named(&self.immutable)));
+        }
+        if !self.replaced.is_empty() {
+            let addresses: Vec<String> = self.replaced.iter().map(|a| a.short()).collect();
+            let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+            let verb = if addresses.len() == 1 { "is" } else { "are" };
+            phrases.push(format!("{}, which it is built on, {verb} replaced", named(&addresses)));
+        }
+        // What else changes is told by the attributes below; only an update has no other reason to name.
+        if !self.changed.is_empty() && action == Action::Update {
+            let leaves: Vec<&str> = self.changed.iter().map(|path| leaf(path)).collect();
+            phrases.push(format!("{} changed", named(&leaves)));
+        }
+        if !self.drifted.is_empty() {
+            phrases.push(format!("{} was changed outside", named(&self.drifted)));
+        }
+        if self.requested {
+            phrases.push("asked for by --replace".into());
+        }
+        phrases.extend(self.other.iter().filter_map(|reason| phrase(reason)));
+        phrases
+    }
+}
+
+fn phrase(reason: &Reason) -> Option<String> {
+    Some(match reason {
+        Reason::New => return None,
+        Reason::Gone => "made again, it has vanished".into(),
+        Reason::Broken { detail } => format!("does not work: {detail}"),
+        Reason::Unready => "was made, but never became ready".into(),
+        Reason::Undeclared => "no longer declared".into(),
+        Reason::Destroy => "destroy".into(),
+        Reason::Deposed { key } => format!("old object {key} that a replacement left behind"),
+        Reason::Retained => "the object and its data stay; only the record goes".into(),
+        Reason::GoneWith { address } => format!("goes together with {}", address.short()),
+        Reason::Found => "found under our name; recorded without touching it".into(),
+        Reason::Changed { .. }
+        | Reason::Immutable { .. }
+        | Reason::Drifted { .. }
+        | Reason::DependencyReplaced { .. }
+        | Reason::Requested => return None,
+    })
+}
+
+/// The name below a map: `reads.spark-defaults.conf` is about `spark-defaults.conf`.
+fn leaf(path: &str) -> &str {
+    match path.split_once('.') {
+        Some((map, rest)) if map != "config" && !rest.is_empty() => rest,
+        _ => path,
+    }
+}
+
+fn named(names: &[&str]) -> String {
+    let mut unique: Vec<&str> = Vec::new();
+    names.iter().for_each(|n| {
+        if !unique.contains(n) {
+            unique.push(n)
+        }
+    });
+    if unique.len() <= NAMED + 1 {
+        return unique.join(", ");
+    }
+    format!("{} and {} more", unique[..NAMED].join(", "), unique.len() - NAMED)
+}

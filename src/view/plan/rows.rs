@@ -1,0 +1,407 @@
+//! The attributes of a change as rows with a mark, a depth and text; terminal and Markdown lay the same rows out.
+
+use crate::view::{
+    page::{Line, Look, Paint},
+    text,
+};
+use cloudtik_core::{
+    Address, Attrs, Value,
+    plan::{Action, AttributeDiff},
+};
+use similar::{ChangeTag, DiffOp, TextDiff};
+
+use super::groups::Group;
+
+/// Lines of a new text that are shown.
+const PREVIEW: usize = 12;
+/// Items of a long list that are shown.
+const ITEMS: usize = 6;
+/// Unchanged lines around a changed one.
+const CONTEXT: usize = 3;
+/// Columns that names are aligned to at most.
+const ALIGN: usize = 28;
+/// Columns of a one-line text that are shown in a create.
+const LONG: usize = 200;
+/// Behind a value that an earlier step of the plan will bring.
+const LATER: &str = " (known after apply)";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    None,
+    Add,
+    Remove,
+    Edit,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row {
+    pub mark: Mark,
+    pub depth: usize,
+    pub line: Line,
+    /// A line of the user's own text.
+    pub exact: bool,
+}
+
+/// Makes rows; what is long is shortened unless `full`.
+pub(crate) struct Rows<'a> {
+    look: &'a Look<'a>,
+    full: bool,
+    rows: Vec<Row>,
+}
+
+pub(crate) fn rows(group: &Group<'_>, look: &Look<'_>, full: bool) -> Vec<Row> {
+    let mut rows = Rows { look, full, rows: Vec::new() };
+    let (first, last) = (group.first(), group.last());
+    let diffs: Vec<(&AttributeDiff, &AttributeDiff)> = first.diffs.iter().zip(&last.diffs).collect();
+    match group.action() {
+        Action::Create | Action::Adopt | Action::Read | Action::Keep => rows.created(&diffs),
+        Action::Delete | Action::Forget => {}
+        Action::Replace | Action::ReplaceCreateFirst | Action::Update => rows.changed(&diffs),
+    }
+    rows.rows
+}
+
+/// Rows of differences that stand on their own (drift).
+pub(crate) fn changed(diffs: &[AttributeDiff], look: &Look<'_>, full: bool) -> Vec<Row> {
+    let mut rows = Rows { look, full, rows: Vec::new() };
+    rows.changed(&diffs.iter().map(|d| (d, d)).collect::<Vec<_>>());
+    rows.rows
+}
+
+impl Rows<'_> {
+    fn created(&mut self, diffs: &[(&AttributeDiff, &AttributeDiff)]) {
+        let shown: Vec<_> = diffs.iter().filter(|(d, _)| !matches!(d.after, Value::Unset)).collect();
+        let names = shown.iter().filter(|(d, _)| self.single(&d.path, &d.after)).map(|(d, _)| text::width(&d.path));
+        let align = names.filter(|w| *w <= ALIGN).max().unwrap_or(0);
+        for (first, last) in shown {
+            self.new_value(&first.path, align, &first.after, &last.after, 0);
+        }
+    }
+
+    fn new_value(&mut self, name: &str, align: usize, value: &Value, last: &Value, depth: usize) {
+        let name_line = |rows: &Self| Line::new().plain(format!("{} = ", padded(&rows.look.clean(name), align)));
+        match value {
+            Value::Text(content) if is_lines(content) => {
+                let what = format!("{} = {}", self.look.clean(name), lines_of(content));
+                self.push(Mark::None, depth, Line::new().plain(what).add(Paint::Dim, varies(value, last)));
+                self.preview(content, depth + 1);
+            }
+            Value::Map(entries) if !self.fits(name, value) && !entries.is_empty() => {
+                self.push(Mark::None, depth, Line::new().plain(format!("{}:", self.look.clean(name))));
+                let widths = entries.iter().filter(|(k, v)| self.single(k, v)).map(|(k, _)| text::width(k));
+                let align = widths.filter(|w| *w <= ALIGN).max().unwrap_or(0);
+                for (key, inner) in entries.iter().filter(|(_, v)| !matches!(v, Value::Unset)) {
+                    let last = last.as_map().and_then(|m| m.get(key)).unwrap_or(inner);
+                    self.new_value(key, align, inner, last, depth + 1);
+                }
+            }
+            Value::List(items) if !self.fits(name, value) && !items.is_empty() => {
+                self.push(Mark::None, depth, Line::new().plain(format!("{}:", self.look.clean(name))));
+                let shown = if self.full { items.len() } else { ITEMS.min(items.len()) };
+                for item in &items[..shown] {
+                    self.push(Mark::None, depth + 1, Line::new().plain("- ").plain(self.inline(item, usize::MAX)));
+                }
+                self.more(items.len() - shown, "", depth + 1);
+            }
+            _ => {
+                let limit = if self.full { usize::MAX } else { LONG };
+                let first = self.inline(value, limit);
+                let line = name_line(self);
+                let line = match value == last {
+                    true => line.plain(first),
+                    false => {
+                        let first = first.strip_suffix(LATER).unwrap_or(&first);
+                        line.plain(first).add(Paint::Dim, " … ").plain(self.inline(last, limit))
+                    }
+                };
+                self.push(Mark::None, depth, line);
+            }
+        }
+    }
+
+    fn preview(&mut self, content: &str, depth: usize) {
+        let clean = self.look.clean(content).into_owned();
+        let lines: Vec<&str> = clean.lines().collect();
+        // Counting a single hidden line would take as much room as showing it.
+        let shown = if self.full || lines.len() <= PREVIEW + 1 { lines.len() } else { PREVIEW };
+        for line in &lines[..shown] {
+            self.exact(Mark::Add, depth, line, Paint::Good);
+        }
+        self.more(lines.len() - shown, "line", depth);
+    }
+
+    fn more(&mut self, count: usize, noun: &str, depth: usize) {
+        if count > 0 {
+            let what = match noun {
+                "" => format!("… {count} more"),
+                noun => format!("… {count} more {noun}{}", if count == 1 { "" } else { "s" }),
+            };
+            self.push(Mark::None, depth, Line::of(Paint::Dim, what));
+        }
+    }
+
+    fn changed(&mut self, diffs: &[(&AttributeDiff, &AttributeDiff)]) {
+        let widths = diffs.iter().filter(|(d, _)| is_inline(d)).map(|(d, _)| text::width(&d.path));
+        let align = widths.filter(|w| *w <= ALIGN).max().unwrap_or(0);
+        for (first, last) in diffs {
+            let forces = if first.forces_replacement { "  # forces replacement" } else { "" };
+            self.difference(&first.path, align, (&first.before, &first.after), (&last.before, &last.after), forces, 0);
+        }
+    }
+
+    fn difference(
+        &mut self,
+        name: &str,
+        align: usize,
+        (before, after): (&Value, &Value),
+        last: (&Value, &Value),
+        forces: &str,
+        depth: usize,
+    ) {
+        match (before, after) {
+            (Value::Map(a), Value::Map(b)) => self.maps(name, a, b, forces, depth),
+            (Value::List(a), Value::List(b)) if !(self.fits(name, before) && self.fits(name, after)) => {
+                self.lists(name, a, b, forces, depth);
+            }
+            (Value::Text(a), Value::Text(b)) => match (parse(a), parse(b)) {
+                (Some(x), Some(y)) => self.json(name, &x, &y, forces, depth),
+                _ if is_lines(a) || is_lines(b) => self.texts(name, a, b, forces, varies(after, last.1), depth),
+                _ => self.one(name, align, (before, after), last, forces, depth),
+            },
+            (Value::Unset, Value::Text(b)) if is_lines(b) => self.texts(name, "", b, forces, "", depth),
+            (Value::Text(a), Value::Unset) if is_lines(a) => self.texts(name, a, "", forces, "", depth),
+            _ => self.one(name, align, (before, after), last, forces, depth),
+        }
+    }
+
+    fn one(
+        &mut self,
+        name: &str,
+        align: usize,
+        (before, after): (&Value, &Value),
+        last: (&Value, &Value),
+        forces: &str,
+        depth: usize,
+    ) {
+        let name = padded(&self.look.clean(name), align);
+        let (a, b) = around_the_difference(self.inline(before, usize::MAX), self.inline(after, usize::MAX), self.full);
+        let (mark, mut line) = match (before, after) {
+            (Value::Unset, _) => (Mark::Add, Line::new().plain(format!("{name} = ")).add(Paint::Good, b)),
+            (_, Value::Unset) => (Mark::Remove, Line::new().plain(format!("{name} = ")).add(Paint::Bad, a)),
+            _ => {
+                let line = Line::new().plain(format!("{name} = ")).add(Paint::Bad, a);
+                (Mark::Edit, line.add(Paint::Dim, " -> ").add(Paint::Good, b))
+            }
+        };
+        if (before, after) != last {
+            line = line.add(Paint::Dim, format!(" … {}", self.inline(last.1, LONG)));
+        }
+        self.push(mark, depth, line.add(Paint::Bad, forces));
+    }
+
+    fn maps(&mut self, name: &str, a: &Attrs, b: &Attrs, forces: &str, depth: usize) {
+        let unset = Value::Unset;
+        self.push(Mark::Edit, depth, Line::new().plain(format!("{}:", self.look.clean(name))).add(Paint::Bad, forces));
+        let mut names: Vec<&String> = a.keys().chain(b.keys()).collect();
+        names.sort();
+        names.dedup();
+        let pairs = names.iter().map(|n| (*n, a.get(*n).unwrap_or(&unset), b.get(*n).unwrap_or(&unset)));
+        let pairs: Vec<_> = pairs.filter(|(_, x, y)| x != y).collect();
+        let align = pairs.iter().map(|(n, ..)| text::width(n)).filter(|w| *w <= ALIGN).max().unwrap_or(0);
+        for (key, x, y) in &pairs {
+            self.difference(key, align, (x, y), (x, y), "", depth + 1);
+        }
+        self.unchanged(names.len() - pairs.len(), depth + 1);
+    }
+
+    fn unchanged(&mut self, count: usize, depth: usize) {
+        if count > 0 {
+            self.push(Mark::None, depth, Line::of(Paint::Dim, format!("({count} unchanged)")));
+        }
+    }
+
+    fn lists(&mut self, name: &str, a: &[Value], b: &[Value], forces: &str, depth: usize) {
+        self.push(Mark::Edit, depth, Line::new().plain(format!("{}:", self.look.clean(name))).add(Paint::Bad, forces));
+        let show = |items: &[Value]| -> Vec<String> { items.iter().map(|v| self.inline(v, usize::MAX)).collect() };
+        let (a, b) = (show(a), show(b));
+        for op in similar::capture_diff_slices(similar::Algorithm::Myers, &a, &b) {
+            if let DiffOp::Equal { len, .. } = op {
+                self.unchanged(len, depth + 1);
+                continue;
+            }
+            for item in &a[op.old_range()] {
+                self.push(Mark::Remove, depth + 1, Line::of(Paint::Bad, item.clone()));
+            }
+            for item in &b[op.new_range()] {
+                self.push(Mark::Add, depth + 1, Line::of(Paint::Good, item.clone()));
+            }
+        }
+    }
+
+    fn json(&mut self, name: &str, a: &Value, b: &Value, forces: &str, depth: usize) {
+        if a == b {
+            let line = format!("{} = JSON, only its spacing changes", self.look.clean(name));
+            return self.push(Mark::Edit, depth, Line::new().plain(line).add(Paint::Bad, forces));
+        }
+        self.difference(&format!("{name} (JSON)"), 0, (a, b), (a, b), forces, depth);
+    }
+
+    fn texts(&mut self, name: &str, a: &str, b: &str, forces: &str, varies: &str, depth: usize) {
+        let (a, b) = (self.look.clean(a).into_owned(), self.look.clean(b).into_owned());
+        let diff = TextDiff::from_lines(a.as_str(), b.as_str());
+        let heading = Line::new().plain(format!("{}:", self.look.clean(name)));
+        self.push(Mark::Edit, depth, heading.add(Paint::Dim, varies).add(Paint::Bad, forces));
+        if a.trim_end_matches('\n') == b.trim_end_matches('\n') {
+            return self.push(Mark::None, depth + 1, Line::of(Paint::Dim, "only line feeds at the end change"));
+        }
+        let mut reached = 0;
+        for hunk in diff.grouped_ops(CONTEXT) {
+            let start = hunk.first().map_or(0, |op| op.old_range().start);
+            self.skipped(start - reached, depth + 1);
+            reached = hunk.last().map_or(reached, |op| op.old_range().end);
+            for change in hunk.iter().flat_map(|op| diff.iter_changes(op)) {
+                let (mark, paint) = match change.tag() {
+                    ChangeTag::Equal => (Mark::None, Paint::Dim),
+                    ChangeTag::Delete => (Mark::Remove, Paint::Bad),
+                    ChangeTag::Insert => (Mark::Add, Paint::Good),
+                };
+                self.exact(mark, depth + 1, change.value().trim_end_matches(['\n', '\r']), paint);
+            }
+        }
+        self.skipped(diff.old_len() - reached, depth + 1);
+    }
+
+    fn skipped(&mut self, count: usize, depth: usize) {
+        if count > 0 {
+            self.push(Mark::None, depth, Line::of(Paint::Dim, format!("… {}", text::plural(count, "unchanged line"))));
+        }
+    }
+
+    fn exact(&mut self, mark: Mark, depth: usize, content: &str, paint: Paint) {
+        self.rows.push(Row { mark, depth, line: Line::of(paint, content), exact: true });
+    }
+
+    fn push(&mut self, mark: Mark, depth: usize, line: Line) {
+        self.rows.push(Row { mark, depth, line, exact: false });
+    }
+
+    /// Whether a new value takes one row.
+    fn single(&self, name: &str, value: &Value) -> bool {
+        match value {
+            Value::Unset => false,
+            Value::Map(_) | Value::List(_) => self.fits(name, value),
+            other => !is_block(other),
+        }
+    }
+
+    fn fits(&self, name: &str, value: &Value) -> bool {
+        text::width(name) + text::width(&self.inline(value, usize::MAX)) + 12 <= self.look.width
+    }
+
+    fn inline(&self, value: &Value, limit: usize) -> String {
+        text::fit(&self.look.clean(&show(value)), limit)
+    }
+}
+
+/// A value on one line. What waits for apply says where it comes from.
+pub(crate) fn show(value: &Value) -> String {
+    match value {
+        Value::Ref(reference) => format!("{}.{}{LATER}", reference.address.short(), reference.attribute),
+        Value::Text(content) if is_digest(content) => format!("\"{}…\"", &content[..12]),
+        Value::Concat(parts) => {
+            let joined: String = parts.iter().map(part).collect();
+            format!("{}{LATER}", Value::text(joined).display())
+        }
+        Value::List(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(", ")),
+        Value::Map(entries) => {
+            let known = entries.iter().filter(|(_, v)| !matches!(v, Value::Unset));
+            format!("{{{}}}", known.map(|(k, v)| format!("{k}: {}", show(v))).collect::<Vec<_>>().join(", "))
+        }
+        other => other.display(),
+    }
+}
+
+/// A long hexadecimal digest: its beginning tells it from another.
+fn is_digest(content: &str) -> bool {
+    content.len() >= 40 && content.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn part(part: &Value) -> String {
+    match part {
+        Value::Ref(reference) => format!("${{{}.{}}}", reference.address.short(), reference.attribute),
+        Value::Secret(_) => "(sensitive)".into(),
+        other => other.scalar_text().unwrap_or_else(|| "${…}".into()),
+    }
+}
+
+/// Two long texts cut down to what surrounds their difference.
+fn around_the_difference(a: String, b: String, full: bool) -> (String, String) {
+    if full || text::width(&a) + text::width(&b) <= LONG {
+        return (a, b);
+    }
+    let same = a.chars().zip(b.chars()).take_while(|(x, y)| x == y).count();
+    let (rest_a, rest_b) = (a.chars().count() - same, b.chars().count() - same);
+    let tail = a.chars().rev().zip(b.chars().rev()).take_while(|(x, y)| x == y).count().min(rest_a).min(rest_b);
+    let cut = |text: &str| {
+        let chars: Vec<char> = text.chars().collect();
+        let (from, to) = (same.saturating_sub(20), (chars.len() - tail + 20).min(chars.len()));
+        let (head, foot) = (if from > 0 { "…" } else { "" }, if to < chars.len() { "…" } else { "" });
+        format!("{head}{}{foot}", chars[from..to].iter().collect::<String>())
+    };
+    (cut(&a), cut(&b))
+}
+
+fn parse(content: &str) -> Option<Value> {
+    if !content.trim_start().starts_with(['{', '[']) {
+        return None;
+    }
+    serde_json::from_str::<serde_json::Value>(content).ok().map(Value::from)
+}
+
+fn is_lines(content: &str) -> bool {
+    content.trim_end_matches('\n').contains('\n') || content.ends_with('\n')
+}
+
+fn is_block(value: &Value) -> bool {
+    matches!(value, Value::Text(content) if is_lines(content))
+}
+
+fn is_inline(diff: &AttributeDiff) -> bool {
+    !is_block(&diff.before) && !is_block(&diff.after)
+}
+
+fn lines_of(content: &str) -> String {
+    text::plural(content.lines().count(), "line")
+}
+
+fn varies(first: &Value, last: &Value) -> &'static str {
+    if first == last { "" } else { "  (numbers differ with the instance)" }
+}
+
+fn padded(name: &str, align: usize) -> String {
+    format!("{name}{}", " ".repeat(align.saturating_sub(text::width(name))))
+}
+
+/// Short addresses of what goes along, kinds together: `file {a.conf, b.conf}, service {spark-worker}`.
+pub(crate) fn along(addresses: impl Iterator<Item = Address>) -> String {
+    let mut kinds: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
+    for address in addresses {
+        let name = match address.instance() {
+            Some((.., rest)) if rest.len() > 1 => rest[1..].to_string(),
+            _ => address.name().split_once('/').map_or(address.name(), |(_, rest)| rest).to_string(),
+        };
+        let names = kinds.entry(address.kind().to_string()).or_default();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let kinds: Vec<String> = kinds.into_iter().map(|(kind, names)| format!("{kind} {}", braced(&names))).collect();
+    kinds.join(", ")
+}
+
+fn braced(names: &[String]) -> String {
+    match names {
+        [one] => one.clone(),
+        names => format!("{{{}}}", names.join(", ")),
+    }
+}

@@ -1,0 +1,185 @@
+//! Keeps secrets out of everything written: replaces every secret value of the run, plain and encoded.
+//!
+//! Encodings known: base64 (standard and URL alphabet, at any alignment), URL percent-encoding, JSON escapes, and single
+//! lines of values that have several. Values shorter than [`SHORTEST`] cannot be told from ordinary text and are left alone.
+
+use std::{
+    borrow::Cow,
+    sync::{PoisonError, RwLock},
+};
+
+/// In bytes. A shorter needle would blank out ordinary words.
+const SHORTEST: usize = 4;
+
+/// What stands in a secret's place.
+pub(crate) const SHOWN: &str = "(sensitive)";
+
+/// Knows the secret values of the run.
+#[derive(Debug, Default)]
+pub struct Redactor {
+    /// Longest first, so that a secret inside a longer one leaves nothing of either.
+    needles: RwLock<Vec<Vec<u8>>>,
+}
+
+impl Redactor {
+    pub fn new<S: AsRef<str>>(secrets: impl IntoIterator<Item = S>) -> Self {
+        let redactor = Redactor::default();
+        secrets.into_iter().for_each(|s| redactor.add(s.as_ref()));
+        redactor
+    }
+
+    /// From now on hides this value too.
+    pub fn add(&self, secret: &str) {
+        let mut needles = self.needles.write().unwrap_or_else(PoisonError::into_inner);
+        needles.extend(forms(secret).into_iter().map(String::into_bytes).filter(|n| n.len() >= SHORTEST));
+        needles.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        needles.dedup();
+    }
+
+    /// The text with every known secret replaced by `(sensitive)`.
+    pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let needles = self.needles.read().unwrap_or_else(PoisonError::into_inner);
+        if needles.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        let (out, _) = replace(&needles, text.as_bytes(), true);
+        match String::from_utf8(out) {
+            Ok(out) if out == text => Cow::Borrowed(text),
+            Ok(out) => Cow::Owned(out),
+            // Needles are whole texts, so cutting them out of a text leaves a text.
+            Err(broken) => Cow::Owned(String::from_utf8_lossy(broken.as_bytes()).into_owned()),
+        }
+    }
+
+    /// Takes the next bytes of a stream and returns those that are safe to write; `pending` keeps what might be the
+    /// beginning of a secret. With `last`, everything is returned.
+    pub(crate) fn stream(&self, pending: &mut Vec<u8>, bytes: &[u8], last: bool) -> Vec<u8> {
+        let needles = self.needles.read().unwrap_or_else(PoisonError::into_inner);
+        pending.extend_from_slice(bytes);
+        let (out, used) = replace(&needles, pending, last);
+        pending.drain(..used);
+        out
+    }
+}
+
+/// Copies `bytes` with needles replaced; returns the copy and how many bytes were consumed. Unless `last`, stops where
+/// the rest could still grow into a needle.
+fn replace(needles: &[Vec<u8>], bytes: &[u8], last: bool) -> (Vec<u8>, usize) {
+    let mut starts = [false; 256];
+    needles.iter().for_each(|n| starts[usize::from(n[0])] = true);
+    let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
+    while at < bytes.len() {
+        let rest = &bytes[at..];
+        if !starts[usize::from(rest[0])] {
+            out.push(rest[0]);
+            at += 1;
+            continue;
+        }
+        if !last && needles.iter().any(|n| n.len() > rest.len() && n.starts_with(rest)) {
+            break;
+        }
+        match needles.iter().find(|n| rest.starts_with(n)) {
+            Some(needle) => {
+                out.extend_from_slice(SHOWN.as_bytes());
+                at += needle.len();
+            }
+            None => {
+                out.push(rest[0]);
+                at += 1;
+            }
+        }
+    }
+    (out, at)
+}
+
+/// A secret as it may turn up.
+fn forms(secret: &str) -> Vec<String> {
+    let mut forms = vec![secret.to_string(), secret.trim().to_string(), json(secret), json(&json(secret))];
+    forms.extend([url(secret, false), url(secret, true), url(secret, false).to_lowercase()]);
+    forms.extend(secret.lines().map(str::trim).filter(|line| line.len() >= 8).map(String::from));
+    for alphabet in [STANDARD, URL_SAFE] {
+        forms.extend((0..3).map(|shift| base64_core(secret.as_bytes(), shift, alphabet)));
+    }
+    forms
+}
+
+fn json(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_string()
+}
+
+fn url(text: &str, form: bool) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte.into()),
+            b' ' if form => out.push('+'),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// The digits of the secret's base64 that depend on nothing around it, when `shift` bytes precede it in its group of three.
+fn base64_core(secret: &[u8], shift: usize, alphabet: &[u8; 64]) -> String {
+    let bit = |i: usize| -> u8 { secret[i / 8] >> (7 - i % 8) & 1 };
+    let first = (6 - shift * 8 % 6) % 6;
+    let digits = (secret.len() * 8).saturating_sub(first) / 6;
+    let digit = |d: usize| (0..6).fold(0u8, |n, b| n << 1 | bit(first + d * 6 + b));
+    let core: String = (0..digits).map(|d| char::from(alphabet[usize::from(digit(d))])).collect();
+    // Two or three digits match too much by chance.
+    if core.len() < 6 { String::new() } else { core }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "s3cr\"t pä$$/word";
+
+    #[test]
+    fn a_secret_is_hidden_in_every_encoding() {
+        let redactor = Redactor::new([SECRET]);
+        let leaks = [
+            SECRET.to_string(),
+            "user:s3cr\"t pä$$/word@host".into(),
+            r#"{"password":"s3cr\"t pä$$/word"}"#.into(),
+            "?p=s3cr%22t%20p%C3%A4%24%24%2Fword&x".into(),
+            "?p=s3cr%22t+p%C3%A4%24%24%2Fword&x".into(),
+            // printf '%s' "$SECRET", "a$SECRET", "user:$SECRET!" | base64
+            "czNjciJ0IHDDpCQkL3dvcmQ=".into(),
+            "YXMzY3IidCBww6QkJC93b3Jk".into(),
+            "dXNlcjpzM2NyInQgcMOkJCQvd29yZCE=".into(),
+        ];
+        for leak in leaks {
+            let shown = redactor.text(&leak).into_owned();
+            assert!(shown.contains(SHOWN), "{leak} -> {shown}");
+            assert!(!shown.contains("3cr") && !shown.contains("Y3I") && !shown.contains("jc"), "{leak} -> {shown}");
+        }
+    }
+
+    #[test]
+    fn a_secret_torn_between_two_chunks_is_hidden_and_nothing_else_waits() {
+        let redactor = Redactor::new(["hunter22"]);
+        let mut pending = Vec::new();
+        assert_eq!(redactor.stream(&mut pending, b"login: ", false), b"login: ");
+        assert_eq!(redactor.stream(&mut pending, b"hunt", false), b"");
+        assert_eq!(redactor.stream(&mut pending, b"er22\nhun", false), b"(sensitive)\n");
+        assert_eq!(redactor.stream(&mut pending, b"", true), b"hun");
+    }
+
+    #[test]
+    fn a_secret_inside_another_leaves_nothing_of_either() {
+        let redactor = Redactor::new(["word", "password1"]);
+        assert_eq!(redactor.text("password1 word"), "(sensitive) (sensitive)");
+    }
+
+    #[test]
+    fn each_line_of_a_key_is_hidden() {
+        let redactor = Redactor::new(["-----BEGIN KEY-----\nAAAABBBBCCCC\nDDDDEEEEFFFF\n-----END KEY-----\n"]);
+        assert_eq!(redactor.text("    DDDDEEEEFFFF"), "    (sensitive)");
+    }
+}
