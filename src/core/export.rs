@@ -41,8 +41,12 @@ struct Export<'a> {
 
 /// The versioned JSON of a scope's state.
 pub fn export(snapshot: &Snapshot) -> Json {
-    let export = Export { kind: KIND, format: FORMAT, digest: digest::of(snapshot), snapshot };
-    serde_json::to_value(export).expect("state types are always JSON")
+    serde_json::to_value(document(snapshot)).expect("state types are always JSON")
+}
+
+/// [`export`] for writing right away, without the tree in between.
+pub fn document(snapshot: &Snapshot) -> impl Serialize {
+    Export { kind: KIND, format: FORMAT, digest: digest::of(snapshot), snapshot }
 }
 
 /// The state that an export holds.
@@ -143,7 +147,8 @@ mod tests {
     fn an_export_reads_back_equal_through_text_in_any_layout() {
         let json = export(&snapshot());
         assert_eq!(json["format"], 1);
-        for text in [json.to_string(), serde_json::to_string_pretty(&json).unwrap()] {
+        let written = serde_json::to_string_pretty(&document(&snapshot())).unwrap();
+        for text in [json.to_string(), serde_json::to_string_pretty(&json).unwrap(), written] {
             assert_eq!(import(serde_json::from_str(&text).unwrap()), Ok(snapshot()));
         }
     }

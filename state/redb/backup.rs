@@ -2,7 +2,7 @@
 
 use crate::layout::{Files, io_error, sync_folder};
 use cloudtik_core::{
-    export::export,
+    export::document,
     state::{Snapshot, StoreError},
 };
 use std::{
@@ -26,7 +26,7 @@ pub(crate) fn write(files: &Files, snapshot: &Snapshot) -> std::result::Result<(
 fn write_new(path: &Path, snapshot: &Snapshot) -> Result<()> {
     let file: File = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     let mut out = BufWriter::new(file);
-    serde_json::to_writer_pretty(&mut out, &export(snapshot))?;
+    serde_json::to_writer_pretty(&mut out, &document(snapshot))?;
     out.write_all(b"\n")?;
     out.into_inner()?.sync_all()
 }

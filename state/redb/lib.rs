@@ -23,6 +23,8 @@ mod lock;
 mod seal;
 mod store;
 mod tables;
+#[cfg(test)]
+mod tampered;
 mod writer;
 
 pub use store::RedbStore;
