@@ -356,10 +356,10 @@ impl<'a> Builder<'a> {
         match (user.removal(), used.removal()) {
             (Some((user_op, _)), Some((used_op, how))) => {
                 self.edge(user_op, used_op, Needs::Ready);
-                if let (Removal::AfterNew, Some(provide)) = (how, used.provide) {
-                    if user.removal().is_some_and(|(_, how)| how != Removal::AfterNew) {
-                        self.wishes.insert((user_op, provide));
-                    }
+                if let (Removal::AfterNew, Some(provide)) = (how, used.provide)
+                    && user.removal().is_some_and(|(_, how)| how != Removal::AfterNew)
+                {
+                    self.wishes.insert((user_op, provide));
                 }
             }
             (None, Some((used_op, Removal::Plain | Removal::AfterNew))) => {

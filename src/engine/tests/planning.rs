@@ -1,4 +1,5 @@
 //! What is decided, and why.
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up its world fails")]
 
 mod common;
 
