@@ -140,27 +140,21 @@ pub(crate) struct Shown<'a>(pub &'a Value);
 
 impl Serialize for Shown<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let one = |s: S, key: &str, value: &dyn Fn(&mut S::SerializeMap, &str) -> Result<(), S::Error>| {
-            let mut map = s.serialize_map(Some(1))?;
-            value(&mut map, key)?;
-            map.end()
-        };
         match self.0 {
-            Value::Secret(secret) => {
-                one(s, "$secret", &|map, key| map.serialize_entry(key, &BTreeMap::from([("source", &*secret.source)])))
-            }
+            Value::Secret(secret) => one(s, "$secret", &BTreeMap::from([("source", &*secret.source)])),
             Value::List(items) => s.collect_seq(items.iter().map(Shown)),
-            Value::Concat(parts) => {
-                one(s, "$concat", &|map, key| map.serialize_entry(key, &parts.iter().map(Shown).collect::<Vec<_>>()))
+            Value::Concat(parts) => one(s, "$concat", &parts.iter().map(Shown).collect::<Vec<_>>()),
+            Value::Map(entries) if entries.len() == 1 && entries.keys().all(|k| k.starts_with('$')) => {
+                one(s, "$map", &entries.iter().map(|(k, v)| (k, Shown(v))).collect::<BTreeMap<_, _>>())
             }
-            Value::Map(entries) => {
-                let inner = || entries.iter().map(|(k, v)| (k, Shown(v))).collect::<BTreeMap<_, _>>();
-                if entries.len() == 1 && entries.keys().all(|k| k.starts_with('$')) {
-                    return one(s, "$map", &|map, key| map.serialize_entry(key, &inner()));
-                }
-                s.collect_map(entries.iter().map(|(k, v)| (k, Shown(v))))
-            }
+            Value::Map(entries) => s.collect_map(entries.iter().map(|(k, v)| (k, Shown(v)))),
             other => other.serialize(s),
         }
     }
+}
+
+fn one<S: Serializer, T: Serialize>(s: S, key: &str, value: &T) -> Result<S::Ok, S::Error> {
+    let mut map = s.serialize_map(Some(1))?;
+    map.serialize_entry(key, value)?;
+    map.end()
 }
