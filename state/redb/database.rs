@@ -68,7 +68,9 @@ pub(crate) fn copy(files: &Files) -> Result<Option<Vec<u8>>, StoreError> {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(failed(e)),
     };
-    let mut bytes = Vec::with_capacity(file.metadata().map_err(failed)?.len() as usize);
+    let mut bytes = Vec::new();
+    let len = usize::try_from(file.metadata().map_err(failed)?.len()).unwrap_or(usize::MAX);
+    bytes.try_reserve_exact(len).map_err(|_| failed(ErrorKind::OutOfMemory.into()))?;
     file.read_to_end(&mut bytes).map_err(failed)?;
     Ok(Some(bytes))
 }

@@ -49,13 +49,12 @@ impl Files {
     }
 
     /// Makes the folders, open to their owner only, and makes their names durable.
-    pub fn make_folders(&self, home: &Path) -> Result<()> {
-        let mut builder = DirBuilder::new();
-        builder.mode(0o700).recursive(true).create(home)?;
-        for folder in self.parents.iter().rev() {
+    pub fn make_folders(&self) -> Result<()> {
+        let missing = self.folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
+        for folder in missing.collect::<Vec<_>>().into_iter().rev() {
             match DirBuilder::new().mode(0o700).create(folder) {
-                Ok(()) => sync_folder(folder.parent().unwrap_or(home))?,
-                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                Ok(()) => sync_folder(parent(folder))?,
+                Err(e) if e.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
                 Err(e) => return Err(e),
             }
         }
@@ -143,6 +142,11 @@ fn document_name(file: &str) -> Option<String> {
 
 pub(crate) fn io_error(operation: &'static str, place: &Path, source: Error) -> StoreError {
     StoreError::Io { operation, place: place.display().to_string(), source }
+}
+
+/// The folder that a relative or absolute path is in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Makes names in a folder (created, renamed, removed) durable.

@@ -197,8 +197,10 @@ impl View<'_> {
     fn check_witness(&self, head: &Head) -> Result<(), StoreError> {
         match &self.witness {
             Some(seen) if seen.lineage == head.lineage && seen.serial > head.serial => Err(self.damaged(format!(
-                "it went back to entry {} of {}, as when an old copy is put in its place",
-                head.serial, seen.serial
+                "it went back to entry {} of {}, as when an old copy is put in its place (if that was meant, remove '{}')",
+                head.serial,
+                seen.serial,
+                self.files.lock.display()
             ))),
             _ => Ok(()),
         }

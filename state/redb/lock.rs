@@ -40,11 +40,11 @@ pub(crate) struct Lock {
 
 impl Lock {
     /// Takes the lock, or says who holds it.
-    pub fn take(home: &Path, files: &Files, scope: &Scope, holder: &Holder) -> Result<Lock, StoreError> {
+    pub fn take(files: &Files, scope: &Scope, holder: &Holder) -> Result<Lock, StoreError> {
         let failed = |e| io_error("lock", &files.lock, e);
         let start = Instant::now();
         loop {
-            if let Some(file) = try_exclusive(home, files).map_err(failed)? {
+            if let Some(file) = try_exclusive(files).map_err(failed)? {
                 let content = Content { holder: Some(holder.clone()), ..read(&file).unwrap_or_default() };
                 let lock = Lock { file, content };
                 lock.write().map_err(failed)?;
@@ -65,9 +65,9 @@ impl Lock {
 }
 
 /// An exclusive lock on the file that has the lock's name now; `None` when somebody else has one.
-fn try_exclusive(home: &Path, files: &Files) -> io::Result<Option<File>> {
+fn try_exclusive(files: &Files) -> io::Result<Option<File>> {
     loop {
-        files.make_folders(home)?;
+        files.make_folders()?;
         let opened =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&files.lock);
         let file = match opened {

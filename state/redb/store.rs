@@ -59,7 +59,7 @@ impl Store for RedbStore {
 
     fn lock(&self, scope: &Scope, holder: &Holder) -> Result<Box<dyn Locked>, StoreError> {
         let files = self.files(scope);
-        let lock = Lock::take(&self.home, &files, scope, holder)?;
+        let lock = Lock::take(&files, scope, holder)?;
         Ok(Box::new(Writer::open(files, scope, lock)?))
     }
 

@@ -167,7 +167,8 @@ impl Drop for Writer {
         if self.erased {
             return;
         }
-        // The lock ends with its file; what is done here only leaves a tidy folder, so nothing hangs on its success.
+        // What was acknowledged is durable and the lock ends with its file; what is done here only leaves a tidy folder, so
+        // nothing hangs on its success.
         self.lock.content.holder = None;
         let _ = self.lock.write();
         if self.loaded.snapshot.serial == 0 && !self.files.database.exists() {

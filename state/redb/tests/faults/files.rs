@@ -118,7 +118,7 @@ fn an_old_copy_in_its_place_is_noticed() {
     lock(&store).append(&entries(21..=25)).unwrap();
     fs::write(&file, old).unwrap();
     let expected = "state at ~/lake/clusters/etl.redb is damaged: it went back to entry 20 of 25, as when an old copy is put \
-                    in its place; move it away (`mv '~/lake/clusters/etl.redb' '~/lake/clusters/etl.redb.damaged'`), then \
+                    in its place (if that was meant, remove '~/lake/clusters/etl.lock'); move it away (`mv '~/lake/clusters/etl.redb' '~/lake/clusters/etl.redb.damaged'`), then \
                     `cloudtik state import '~/lake/clusters/etl.json'` restores the last revision, and the next plan shows \
                     what was done since";
     assert_eq!(refusal(&store, &home), expected);

@@ -105,6 +105,28 @@ fn a_kill_loses_nothing_that_was_acknowledged() {
     assert!(serial > 30 && in_flight > 0, "the kills hit nothing: {serial} entries, {in_flight} batches in flight");
 }
 
+/// A scope whose first append was interrupted was either never written or has that whole append.
+#[test]
+fn a_kill_while_a_scope_is_made_leaves_nothing_or_all_of_its_first_append() {
+    let mut dice = Dice(0xf1257);
+    for round in 0..15 {
+        let (store, home) = scratch();
+        let mut writer = Writer::start(&home, u64::MAX);
+        while writer.tried == 0 && writer.follow() {}
+        let (start, wait) = (Instant::now(), Duration::from_micros(dice.below(1_500)));
+        while start.elapsed() < wait {
+            std::hint::spin_loop();
+        }
+        let (acknowledged, _) = writer.kill();
+        let read = store.read(&cluster()).unwrap();
+        assert!(read.serial >= acknowledged && read.serial != 1, "round {round}: {acknowledged}: {}", read.serial);
+        assert_eq!(read, prefix(&read.lineage, read.serial), "round {round}");
+        let mut next = lock(&store);
+        assert_eq!(*next.snapshot(), read, "round {round}");
+        next.append(&entries(read.serial + 1..=read.serial + 1)).unwrap();
+    }
+}
+
 #[test]
 fn another_process_reads_while_one_writes() {
     let (store, home) = scratch();
