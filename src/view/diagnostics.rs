@@ -1,6 +1,7 @@
 //! Problems with their place, the line they are on and a way out, in rustc's shape.
 
 use super::{
+    output::Output,
     page::{Line, Look, Page, Paint},
     text,
 };
@@ -14,6 +15,16 @@ use std::sync::Arc;
 const NEAR: u32 = 40;
 /// A label longer than this stands below the snippet.
 const LABEL: usize = 48;
+
+/// Tells problems where they belong: people on stderr, programs as lines of the event stream.
+pub fn show(output: &Output, diagnostics: &[Diagnostic], sources: &Sources) {
+    if !output.is_json() {
+        return output.note(&render(diagnostics, sources, &output.look()));
+    }
+    if let Err(e) = output.result(&json(diagnostics)) {
+        output.note(&format!("cannot write the event stream: {e}"));
+    }
+}
 
 /// Every problem, then how many there are. Empty for none.
 pub fn render(diagnostics: &[Diagnostic], sources: &Sources, look: &Look<'_>) -> String {

@@ -94,6 +94,9 @@ impl Output {
 
     /// Tells something about the work, on stderr.
     pub fn note(&self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
         let clean = self.redactor.text(text);
         let end = if clean.ends_with('\n') { "" } else { "\n" };
         // Nobody is left to be told that stderr is closed.

@@ -89,10 +89,10 @@ fn contract(edges: impl Iterator<Item = (usize, usize, Needs)>, of: &[usize]) ->
 
 /// Groups of one kind on the same nodes with the same neighbours, together, and for each group its set.
 fn neighbours(graph: &Graph, groups: &[Vec<usize>], edges: &Edges) -> (Vec<Vec<usize>>, Vec<usize>) {
-    let mut around: Vec<(BTreeSet<(usize, Needs)>, BTreeSet<(usize, Needs)>)> = vec![Default::default(); groups.len()];
+    let mut around: Vec<[BTreeSet<(usize, Needs)>; 2]> = vec![Default::default(); groups.len()];
     for ((from, to), needs) in edges {
-        around[*to].0.insert((*from, *needs));
-        around[*from].1.insert((*to, *needs));
+        around[*to][0].insert((*from, *needs));
+        around[*from][1].insert((*to, *needs));
     }
     let (mut sets, mut of): (Vec<Vec<usize>>, _) = (Vec::new(), vec![0; groups.len()]);
     let mut places = HashMap::new();

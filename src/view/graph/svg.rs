@@ -185,12 +185,12 @@ fn boxed(out: &mut String, this: &Box, place: Point, width: f64) {
         out,
         "<g><title>{}</title><rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{HEIGHT}\" rx=\"6\" \
          fill=\"{fill}\" stroke=\"{border}\"/><text x=\"{x:.1}\" y=\"{kind_y:.1}\" font-size=\"11\" fill=\"{border}\">{}{}</text>\
-         <text x=\"{x:.1}\" y=\"{name_y:.1}\" fill=\"#1f2328\">{}<tspan font-weight=\"bold\">{}</tspan></text></g>",
+         <text x=\"{x:.1}\" y=\"{name_y:.1}\" fill=\"#1f2328\">{}<tspan dx=\"7\" font-weight=\"bold\">{}</tspan></text></g>",
         escape(&full),
         escape(&mark),
         escape(&this.kind),
         escape(&name(this)),
-        this.times().replace(' ', "&#160;"),
+        this.times().trim_start(),
         x = left + 12.0,
         kind_y = top + LINE,
         name_y = top + LINE * 2.0 + 2.0,
