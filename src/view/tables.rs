@@ -62,18 +62,30 @@ impl Table {
 
     /// Short columns keep their words whole; only the long ones wrap.
     fn narrow(&self, table: &mut comfy_table::Table, used: &[usize], room: usize) {
-        let share = (room / used.len().max(1)).max(6);
+        let natural = used.iter().enumerate().map(|(at, c)| {
+            let cells = self.rows.iter().map(|r| text::width(&r[*c]));
+            let gap = if at + 1 == used.len() { 0 } else { 2 };
+            cells.chain([text::width(&self.headings[*c])]).max().unwrap_or(0) + gap
+        });
+        let widths = share(&natural.collect::<Vec<_>>(), room);
         for (at, column) in table.column_iter_mut().enumerate() {
-            let cells = self.rows.iter().map(|r| text::width(&r[used[at]]));
-            let widest = cells.chain([text::width(&self.headings[used[at]])]).max().unwrap_or(0);
-            let last = at + 1 == used.len();
-            column.set_padding((0, if last { 0 } else { 2 }));
-            if widest + 2 <= share {
-                let width = u16::try_from(widest + if last { 0 } else { 2 }).unwrap_or(u16::MAX);
-                column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width)));
-            }
+            column.set_padding((0, if at + 1 == used.len() { 0 } else { 2 }));
+            let width = u16::try_from(widths[at]).unwrap_or(u16::MAX);
+            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width)));
         }
     }
+}
+
+/// Splits `room` among columns: whoever needs less than an equal share gets what it needs, the others share the rest.
+fn share(natural: &[usize], room: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..natural.len()).collect();
+    order.sort_by_key(|i| natural[*i]);
+    let (mut widths, mut left) = (vec![0; natural.len()], room);
+    for (n, i) in order.iter().enumerate() {
+        widths[*i] = natural[*i].min(left / (natural.len() - n)).max(3);
+        left = left.saturating_sub(widths[*i]);
+    }
+    widths
 }
 
 fn paint_heading(table: &str, look: &Look<'_>) -> String {

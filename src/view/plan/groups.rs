@@ -141,14 +141,24 @@ fn split_inside(changes: Vec<&Change>) -> (Vec<(&Change, &Address)>, Vec<&Change
     (inside, own)
 }
 
+/// The resource that takes this one along without anything else to be told of it.
 fn gone_with(change: &Change) -> Option<&Address> {
-    if change.action != Action::Delete {
-        return None;
-    }
     change.reasons.iter().find_map(|reason| match reason {
-        Reason::GoneWith { address } => Some(address),
+        Reason::GoneWith { address } if change.action == Action::Delete => Some(address),
+        Reason::DependencyReplaced { address } if change.reasons.len() == 1 && moves_along(change, address) => {
+            Some(address)
+        }
         _ => None,
     })
+}
+
+/// Whether a replaced thing lives on the replaced node and differs only in what the new node will bring.
+fn moves_along(change: &Change, node: &Address) -> bool {
+    let on = change.address.name().split_once('/').map(|(on, _)| on);
+    matches!(change.action, Action::Replace | Action::ReplaceCreateFirst)
+        && on == Some(node.name())
+        && change.address.scope() == node.scope()
+        && change.diffs.iter().all(|d| !d.after.is_known())
 }
 
 /// Whether two changes are the same up to their instance number.

@@ -18,6 +18,8 @@ const PREVIEW: usize = 12;
 const ITEMS: usize = 6;
 /// Unchanged lines around a changed one.
 const CONTEXT: usize = 3;
+/// Lines of one text diff that are shown.
+const CHANGED: usize = 100;
 /// Columns that names are aligned to at most.
 const ALIGN: usize = 28;
 /// Columns of a one-line text that are shown in a create.
@@ -229,12 +231,19 @@ impl Rows<'_> {
                 self.unchanged(len, depth + 1);
                 continue;
             }
-            for item in &a[op.old_range()] {
-                self.push(Mark::Remove, depth + 1, Line::of(Paint::Bad, item.clone()));
-            }
-            for item in &b[op.new_range()] {
-                self.push(Mark::Add, depth + 1, Line::of(Paint::Good, item.clone()));
-            }
+            self.items(Mark::Remove, &a[op.old_range()], depth + 1);
+            self.items(Mark::Add, &b[op.new_range()], depth + 1);
+        }
+    }
+
+    fn items(&mut self, mark: Mark, items: &[String], depth: usize) {
+        let (paint, what) = if mark == Mark::Add { (Paint::Good, "added") } else { (Paint::Bad, "removed") };
+        let shown = if self.full || items.len() <= ITEMS * 2 { items.len() } else { ITEMS };
+        for item in &items[..shown] {
+            self.push(mark, depth, Line::of(paint, item.clone()));
+        }
+        if shown < items.len() {
+            self.push(mark, depth, Line::of(Paint::Dim, format!("… {} more {what}", items.len() - shown)));
         }
     }
 
@@ -254,19 +263,32 @@ impl Rows<'_> {
         if a.trim_end_matches('\n') == b.trim_end_matches('\n') {
             return self.push(Mark::None, depth + 1, Line::of(Paint::Dim, "only line feeds at the end change"));
         }
-        let mut reached = 0;
+        let (mut reached, mut room) = (0, if self.full { usize::MAX } else { CHANGED });
+        let mut hidden = 0;
         for hunk in diff.grouped_ops(CONTEXT) {
             let start = hunk.first().map_or(0, |op| op.old_range().start);
-            self.skipped(start - reached, depth + 1);
+            let changes: Vec<_> = hunk.iter().flat_map(|op| diff.iter_changes(op)).collect();
+            if hidden == 0 {
+                self.skipped(start - reached, depth + 1);
+            }
             reached = hunk.last().map_or(reached, |op| op.old_range().end);
-            for change in hunk.iter().flat_map(|op| diff.iter_changes(op)) {
+            for change in changes {
                 let (mark, paint) = match change.tag() {
                     ChangeTag::Equal => (Mark::None, Paint::Dim),
                     ChangeTag::Delete => (Mark::Remove, Paint::Bad),
                     ChangeTag::Insert => (Mark::Add, Paint::Good),
                 };
+                if room == 0 {
+                    hidden += usize::from(mark != Mark::None);
+                    continue;
+                }
+                room -= 1;
                 self.exact(mark, depth + 1, change.value().trim_end_matches(['\n', '\r']), paint);
             }
+        }
+        if hidden > 0 {
+            let what = format!("… {}", text::plural(hidden, "more changed line"));
+            return self.push(Mark::Edit, depth + 1, Line::of(Paint::Dim, what));
         }
         self.skipped(diff.old_len() - reached, depth + 1);
     }

@@ -52,6 +52,35 @@ fn instances_that_differ_in_more_than_their_number_stand_alone() {
 }
 
 #[test]
+fn what_moves_with_a_replaced_node_is_named_under_it() {
+    let node = cluster("instance.head");
+    let because = || vec![Reason::DependencyReplaced { address: node.clone() }];
+    let moved = diff("node", "ns-1", Value::Unknown);
+    let changes = vec![
+        change(cluster("file.head/a.conf"), Action::Replace, because(), vec![moved.clone()]),
+        change(cluster("file.head/b.conf"), Action::Replace, because(), vec![moved, diff("content", "x", "y")]),
+        change(node.clone(), Action::Replace, vec![Reason::Requested], vec![]),
+        change(cluster("volume.data"), Action::Replace, because(), vec![]),
+    ];
+    let text = show(&plan(changes), &Options::default());
+    assert!(text.contains("with it (1 in all): file a.conf\n"), "{text}");
+    assert!(text.contains("-/+ file.head/b.conf  must be replaced: instance.head, which it is built on,"), "{text}");
+    assert!(text.contains("-/+ volume.data "), "{text}");
+}
+
+#[test]
+fn long_lists_and_rewritten_texts_are_shortened_and_say_so() {
+    let many = |from: usize| Value::list((from..from + 40).map(|i| format!("item number {i} of a long list")));
+    let lines = |word: &str| (0..300).map(|i| format!("{word} {i}\n")).collect::<String>();
+    let diffs = vec![diff("list", many(0), many(100)), diff("text", lines("old"), lines("new"))];
+    let all = plan(vec![change(cluster("file.head/a"), Action::Update, vec![], diffs)]);
+    let short = show(&all, &Options::default());
+    assert!(short.contains("… 34 more added") && short.contains("… 500 more changed lines"), "{short}");
+    let full = show(&all, &Options { full: true, ..Options::default() });
+    assert!(!full.contains("more") && full.contains("+ new 299"), "{full}");
+}
+
+#[test]
 fn the_same_text_diff_is_shown_once() {
     let text = show(&edit(), &Options::default());
     assert_eq!(text.matches("+ spark.property.number20    4096").count(), 1, "{text}");

@@ -91,10 +91,22 @@ impl Progress {
         }
     }
 
+    /// Runs `write`, which writes to the terminal itself, while nothing is redrawn.
+    pub fn suspend<R>(&self, write: impl FnOnce() -> R) -> R {
+        let _drawing = self.shared.lock();
+        match &self.shared.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
     fn start_ticker(&self) {
         let mut ticker = self.ticker.lock().unwrap_or_else(PoisonError::into_inner);
         if ticker.is_none() {
             self.shared.lock().over = false;
+            if let Some(bar) = self.shared.bar.as_ref().filter(|bar| bar.is_finished()) {
+                bar.reset();
+            }
             let shared = self.shared.clone();
             *ticker = std::thread::Builder::new().name("progress".into()).spawn(move || shared.tick()).ok();
         }
@@ -113,7 +125,8 @@ impl Observer for Progress {
             return send(&self.shared.output, &event);
         }
         self.start_ticker();
-        let over = matches!(event, Event::ApplyFinished { .. });
+        // Between the phases other code writes; it must find the terminal still.
+        let over = matches!(event, Event::RefreshFinished { .. } | Event::ApplyFinished { .. });
         {
             let mut inner = self.shared.lock();
             let lines = inner.model.event(event, self.shared.now(), &self.shared.output.look());
@@ -150,6 +163,9 @@ impl Shared {
     fn draw(&self, bar: &ProgressBar, model: &Model) {
         let width = surroundings::terminal_width().unwrap_or(self.output.width).max(20);
         let lines = model.frame(self.now(), width - 1);
+        if lines.is_empty() && bar.message().is_empty() {
+            return;
+        }
         bar.set_message(self.render(&lines, width).trim_end().to_string());
         bar.tick();
     }
@@ -180,5 +196,24 @@ impl Shared {
 fn send<T: Serialize>(output: &Output, event: &T) {
     if let Err(e) = output.json(event) {
         output.note(&format!("cannot write the event stream: {e}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn live_output_starts_ends_and_starts_again() {
+        let mut output = Output::detect(false, true);
+        output.live = true;
+        let progress = Progress::new(&output);
+        for _ in 0..2 {
+            progress.event(Event::RefreshStarted { total: 3 });
+            assert!(progress.ticker.lock().is_ok_and(|t| t.is_some()));
+            assert_eq!(progress.suspend(|| 7), 7);
+            progress.event(Event::RefreshFinished { elapsed_ms: 1, drifted: 0 });
+            assert!(progress.ticker.lock().is_ok_and(|t| t.is_none()));
+        }
     }
 }

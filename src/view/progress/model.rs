@@ -283,7 +283,7 @@ impl Model {
         let so_far = now.saturating_sub(apply.since);
         let left = match apply.expected_ms.checked_sub(so_far) {
             Some(left) => format!("{} left", about(left)),
-            None => format!("longer than the {} expected", about(apply.expected_ms)),
+            None => format!("longer than expected ({})", about(apply.expected_ms)),
         };
         let running = if self.running.is_empty() { String::new() } else { format!("{} running, ", self.running.len()) };
         format!("{} of {} done, {running}{} so far, {left}", self.done, apply.operations, elapsed(so_far))
