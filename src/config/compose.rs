@@ -4,12 +4,13 @@
 //! instead, and refused beyond the limits. So every tree that leaves this module can be walked recursively.
 
 use crate::{
+    mend::Mends,
     scalar::{self, Scalar},
     syntax,
     text::Text,
 };
 use cloudtik_core::{Diagnostic, Origin, Tree, TreeValue, origin::Entry};
-use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap, HashSet},
@@ -26,18 +27,32 @@ pub(crate) const MAX_EXPANDED: u64 = 1_000_000;
 /// Reads one document. Errors: everything that is wrong with it up to the first fault of syntax.
 pub(crate) fn compose(file: &Arc<str>, text: &str) -> Result<(Arc<Tree>, Vec<Diagnostic>), Vec<Diagnostic>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut composer = Composer::new(Text::new(file, text));
-    for event in Parser::new_from_str(text) {
-        let fatal = match event {
-            Ok((event, span)) => composer.event(event, span).err().map(|fault| *fault),
-            Err(fault) => Some(syntax::explain(&composer.text, &fault)),
-        };
-        if let Some(fatal) = fatal {
-            composer.problems.push(fatal);
-            return Err(composer.problems);
+    let mut mends = Mends::default();
+    loop {
+        let mut composer = Composer::new(Text::new(file, text));
+        let scanned = if mends.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(mends.apply(&composer.text)) };
+        match composer.run(&scanned, &mends) {
+            Ok(()) => return composer.finish(),
+            Err(Stop::Problem(fatal)) => {
+                composer.problems.push(*fatal);
+                return Err(composer.problems);
+            }
+            Err(Stop::Scanner(fault)) => {
+                let may_mend = Mends::is_about(&fault, composer.stack.last().is_some_and(|f| f.flow));
+                if !may_mend || !mends.indent(fault.marker(), composer.block_column(), scanned.len()) {
+                    let mark = mends.mark(fault.marker());
+                    composer.problems.push(syntax::explain(&composer.text, &fault, &mark));
+                    return Err(composer.problems);
+                }
+            }
         }
     }
-    composer.finish()
+}
+
+/// What ends an attempt.
+enum Stop {
+    Problem(Fatal),
+    Scanner(Box<ScanError>),
 }
 
 /// A fault after which composing makes no sense.
@@ -93,6 +108,20 @@ impl<'a> Composer<'a> {
             problems: Vec::new(),
             warnings: Vec::new(),
         }
+    }
+
+    fn run(&mut self, scanned: &str, mends: &Mends) -> Result<(), Stop> {
+        for event in Parser::new_from_str(scanned) {
+            let (event, span) = event.map_err(|fault| Stop::Scanner(Box::new(fault)))?;
+            self.event(event, mends.span(span)).map_err(Stop::Problem)?;
+        }
+        Ok(())
+    }
+
+    /// The column behind the indentation of the innermost block.
+    fn block_column(&self) -> usize {
+        let block = self.stack.iter().rev().find(|frame| !frame.flow);
+        block.map_or(1, |frame| frame.origin.column as usize)
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Fatal> {

@@ -17,6 +17,7 @@ mod formats;
 mod inherit;
 mod input;
 mod load;
+mod mend;
 mod merge;
 mod model;
 mod names;

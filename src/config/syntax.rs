@@ -6,7 +6,7 @@ use crate::{
     text::Text,
 };
 use cloudtik_core::{Diagnostic, Origin, Tree, TreeValue};
-use saphyr_parser::{ScanError, Tag};
+use saphyr_parser::{Marker, ScanError, Tag};
 
 /// What the scanner says, what that means, and what to do; the first match counts.
 #[rustfmt::skip]
@@ -31,8 +31,8 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
     ("tag", "bad-tag", "a malformed tag", "remove the tag: plain values and quotes say the type"),
 ];
 
-pub(crate) fn explain(text: &Text<'_>, fault: &ScanError) -> Diagnostic {
-    let mark = fault.marker();
+/// `mark` is the place of the fault in the text.
+pub(crate) fn explain(text: &Text<'_>, fault: &ScanError, mark: &Marker) -> Diagnostic {
     if fault.info().contains("tab") && !fault.info().contains("block scalar") {
         let column = text.line(mark.line()).chars().take_while(|c| *c != '\t').count();
         return tab(&text.origin(mark.line(), column, 1));

@@ -16,6 +16,10 @@ impl<'a> Text<'a> {
         Text { file: file.clone(), lines }
     }
 
+    pub(crate) fn lines(&self) -> &[&'a str] {
+        &self.lines
+    }
+
     /// A line by its number, which counts from 1.
     pub(crate) fn line(&self, number: usize) -> &'a str {
         number.checked_sub(1).and_then(|at| self.lines.get(at)).copied().unwrap_or_default()
