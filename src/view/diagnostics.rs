@@ -3,7 +3,7 @@
 use super::{
     output::Output,
     page::{Line, Look, Page, Paint},
-    text,
+    progress, text,
 };
 use annotate_snippets::{
     Annotation, AnnotationKind, Element, Group, Level, Origin as Place, Renderer, Snippet, renderer::DecorStyle,
@@ -21,6 +21,7 @@ pub fn show(output: &Output, diagnostics: &[Diagnostic], sources: &Sources) {
     if !output.is_json() {
         return output.note(&render(diagnostics, sources, &output.look()));
     }
+    progress::announce(output);
     if let Err(e) = output.result(&json(diagnostics)) {
         output.note(&format!("cannot write the event stream: {e}"));
     }

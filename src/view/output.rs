@@ -49,6 +49,8 @@ pub struct Output {
 struct Shared {
     /// The reader of stdout has gone.
     closed: AtomicBool,
+    /// The event stream's first line is written.
+    announced: AtomicBool,
     /// Bytes of raw streams that may begin a secret.
     pending: [Mutex<Vec<u8>>; 2],
 }
@@ -90,6 +92,11 @@ impl Output {
     /// Writes one JSON document as a line of stdout.
     pub fn json<T: serde::Serialize>(&self, document: &T) -> io::Result<()> {
         self.result(&serde_json::to_string(document).map_err(io::Error::other)?)
+    }
+
+    /// True for the first caller of the run only: it writes the first line of the event stream.
+    pub(crate) fn announces(&self) -> bool {
+        !self.shared.announced.swap(true, Ordering::Relaxed)
     }
 
     /// Tells something about the work, on stderr.

@@ -2,28 +2,23 @@
 //! up to, how long it takes and what to run next. No line is wider than the terminal.
 
 use super::{
-    counts,
+    INDENT, counts, drift,
     groups::{self, Group},
     meaning, paint,
     reasons::why,
-    rows::{self, Mark, Row},
+    rows::{self, Mark, Row, write_row},
     symbol,
 };
 use crate::view::{
     diagnostics,
-    page::{Line, Look, Page, Paint, Wrap},
+    page::{Line, Look, Page, Paint},
     text,
 };
 use cloudtik_core::{
     Address, Scope, Sources,
-    plan::{Action, Change, Drift, Plan, Reason},
+    plan::{Action, Plan},
 };
 use std::collections::{BTreeSet, HashMap};
-
-/// How many drifted things are listed before the rest is counted.
-const DRIFTED: usize = 10;
-/// Column where attributes start.
-const INDENT: usize = 6;
 
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -38,7 +33,7 @@ pub struct Options {
 /// The whole plan as text, ending in a line feed.
 pub fn human(plan: &Plan, sources: &Sources, look: &Look<'_>, options: &Options) -> String {
     let mut writer = Writer::new(plan, look, options);
-    writer.drift(&plan.drift);
+    drift::write(&mut writer.page, &plan.drift, look, options.verbose, options.full);
     if plan.is_empty() && !plan.changes.iter().any(|c| c.action.is_change()) {
         writer.kept();
         writer.nothing();
@@ -133,56 +128,20 @@ impl<'a> Writer<'a> {
             let body = &rest[1..block];
             if body.iter().filter(|r| r.exact).count() > 2 {
                 let text: String = body.iter().map(|r| format!("{:?}{}\n", r.mark, r.line.text())).collect();
-                self.row(row);
+                write_row(&mut self.page, row);
                 if let Some(place) = self.shown.get(&text) {
                     let line = Line::of(Paint::Dim, format!("same as in {place} above"));
-                    self.row(&Row { mark: Mark::None, depth: row.depth + 1, line, exact: false });
+                    write_row(&mut self.page, &Row { mark: Mark::None, depth: row.depth + 1, line, exact: false });
                 } else {
-                    body.iter().for_each(|r| self.row(r));
+                    body.iter().for_each(|r| write_row(&mut self.page, r));
                     self.shown.insert(text, label.to_string());
                 }
                 rest = &rest[block..];
             } else {
-                self.row(row);
+                write_row(&mut self.page, row);
                 rest = &rest[1..];
             }
         }
-    }
-
-    fn row(&mut self, row: &Row) {
-        let (mark, paint) = match row.mark {
-            Mark::None => (" ", Paint::Plain),
-            Mark::Add => ("+", Paint::Good),
-            Mark::Remove => ("-", Paint::Bad),
-            Mark::Edit => ("~", Paint::Edit),
-        };
-        let indent = INDENT + row.depth * 2;
-        let mut line = Line::new().plain(" ".repeat(indent)).add(paint, mark).plain(" ");
-        line.0.extend(row.line.0.iter().cloned());
-        let (hang, wrap) = if row.exact { (indent + 2, Wrap::Exact) } else { (indent + 6, Wrap::Words) };
-        self.page.wrapped(&line, hang, wrap);
-    }
-
-    fn drift(&mut self, drift: &[Drift]) {
-        if drift.is_empty() {
-            return;
-        }
-        let changes: Vec<Change> = drift.iter().map(as_change).collect();
-        let groups = groups::groups(changes.iter());
-        self.page.line(&Line::of(Paint::Bold, "Changed outside cloudtik since the last apply"), 0);
-        let shown = if self.options.verbose { groups.len() } else { DRIFTED.min(groups.len()) };
-        for group in &groups[..shown] {
-            let what = drifted(group.first());
-            let line = Line::of(Paint::Edit, "  ! ").plain(format!("{}{}", group.label(), group.times()));
-            self.page.line(&line.add(Paint::Dim, format!("  {}", self.look.clean(&what))), INDENT);
-            let rows = rows::changed(&group.first().diffs, self.look, self.options.full);
-            rows.iter().for_each(|r| self.row(r));
-        }
-        if shown < groups.len() {
-            let rest = format!("      … {} more (--verbose lists them)", groups.len() - shown);
-            self.page.line(&Line::of(Paint::Dim, rest), INDENT);
-        }
-        self.page.blank();
     }
 
     fn kept(&mut self) {
@@ -255,30 +214,4 @@ fn chain(path: &[Address], room: usize) -> String {
         }
     }
     format!("{} -> … {} more … -> {}", names[0], names.len() - 2, names[names.len() - 1])
-}
-
-/// A drifted thing in the shape that grouping takes.
-fn as_change(drift: &Drift) -> Change {
-    let reasons = match (&drift.diffs, &drift.broken) {
-        (None, _) => vec![Reason::Gone],
-        (_, Some(detail)) => vec![Reason::Broken { detail: detail.clone() }],
-        _ => Vec::new(),
-    };
-    Change {
-        address: drift.address.clone(),
-        provider: "".into(),
-        action: Action::Update,
-        reasons,
-        diffs: drift.diffs.clone().unwrap_or_default(),
-        operations: Vec::new(),
-        origin: None,
-    }
-}
-
-fn drifted(change: &Change) -> String {
-    match change.reasons.first() {
-        Some(Reason::Gone) => "has vanished".into(),
-        Some(Reason::Broken { detail }) => format!("does not work: {detail}"),
-        _ => String::new(),
-    }
 }

@@ -1,5 +1,6 @@
 //! A plan as people and programs read it. All pictures are made from the same [`groups`] and [`rows`].
 
+mod drift;
 mod groups;
 mod human;
 mod json;
@@ -15,6 +16,9 @@ pub(crate) use rows::show as show_value;
 
 use super::page::Paint;
 use cloudtik_core::plan::Action;
+
+/// Column where what belongs to an entry starts.
+const INDENT: usize = 6;
 
 /// The action's mark.
 pub(crate) fn symbol(action: Action) -> &'static str {

@@ -1,7 +1,7 @@
 //! The attributes of a change as rows with a mark, a depth and text; terminal and Markdown lay the same rows out.
 
 use crate::view::{
-    page::{Line, Look, Paint},
+    page::{Line, Look, Page, Paint, Wrap},
     text,
 };
 use cloudtik_core::{
@@ -10,7 +10,7 @@ use cloudtik_core::{
 };
 use similar::{ChangeTag, DiffOp, TextDiff};
 
-use super::groups::Group;
+use super::{INDENT, groups::Group};
 
 /// Lines of a new text that are shown.
 const PREVIEW: usize = 12;
@@ -42,6 +42,21 @@ pub(crate) struct Row {
     pub line: Line,
     /// A line of the user's own text.
     pub exact: bool,
+}
+
+/// Lays one row out below an entry.
+pub(crate) fn write_row(page: &mut Page, row: &Row) {
+    let (mark, paint) = match row.mark {
+        Mark::None => (" ", Paint::Plain),
+        Mark::Add => ("+", Paint::Good),
+        Mark::Remove => ("-", Paint::Bad),
+        Mark::Edit => ("~", Paint::Edit),
+    };
+    let indent = INDENT + row.depth * 2;
+    let mut line = Line::new().plain(" ".repeat(indent)).add(paint, mark).plain(" ");
+    line.0.extend(row.line.0.iter().cloned());
+    let (hang, wrap) = if row.exact { (indent + 2, Wrap::Exact) } else { (indent + 6, Wrap::Words) };
+    page.wrapped(&line, hang, wrap);
 }
 
 /// Makes rows; what is long is shortened unless `full`.

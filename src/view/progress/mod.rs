@@ -55,13 +55,9 @@ struct Inner {
 }
 
 impl Progress {
-    /// In JSON, writes the version line at once.
+    /// In JSON, writes the version line at once, unless the run has it already.
     pub fn new(output: &Output) -> Self {
-        if output.is_json() {
-            let version = env!("CARGO_PKG_VERSION");
-            let line = Version { event: "version", format_version: FORMAT, program: "cloudtik", version };
-            send(output, &line);
-        }
+        announce(output);
         let bar = (output.live && !output.is_json()).then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(12));
             bar.set_style(ProgressStyle::with_template("{msg}").expect("a constant, tried by the tests"));
@@ -189,6 +185,14 @@ impl Shared {
             page.line(&clean, 9);
         }
         page.finish()
+    }
+}
+
+/// Begins the event stream.
+pub(crate) fn announce(output: &Output) {
+    if output.is_json() && output.announces() {
+        let version = env!("CARGO_PKG_VERSION");
+        send(output, &Version { event: "version", format_version: FORMAT, program: "cloudtik", version });
     }
 }
 
