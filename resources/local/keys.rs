@@ -1,0 +1,26 @@
+//! The key pair that opens a workspace's nodes over SSH, in files of mode 0600.
+
+use crate::sshd;
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+/// Beside the private key. One line, which is also the form of a list of those who may log in.
+pub fn public(private: &Path) -> PathBuf {
+    private.with_extension("pub")
+}
+
+/// Makes what is missing of the pair.
+pub fn make(private: &Path) -> io::Result<()> {
+    if let Some(folder) = private.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let line = sshd::make_key(private, "cloudtik")?;
+    let new = private.with_extension("new");
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    writeln!(file, "{line}")?;
+    fs::rename(new, public(private))
+}

@@ -1,0 +1,102 @@
+//! The caller's own terminal, lent to a command on a node.
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::{Errno, read, write},
+    termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize},
+};
+use std::{
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+};
+
+/// How soon the command learns that the window has another size.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+
+/// Whether standard input and output are a terminal.
+pub fn is_there() -> bool {
+    isatty(rustix::stdio::stdin()) && isatty(rustix::stdio::stdout())
+}
+
+/// Rows and columns; the usual ones when they cannot be learnt.
+pub fn size() -> (u16, u16) {
+    tcgetwinsize(rustix::stdio::stdout()).map_or((24, 80), |size| (size.ws_row, size.ws_col))
+}
+
+/// The terminal in raw mode; as it was before when this is dropped.
+struct Raw(Termios);
+
+impl Raw {
+    fn enter() -> io::Result<Raw> {
+        let before = tcgetattr(rustix::stdio::stdin())?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &raw)?;
+        Ok(Raw(before))
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // The terminal may be gone; then there is nothing to restore.
+        let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &self.0);
+    }
+}
+
+/// Joins the caller's terminal with `far`, until the command has ended or hung up.
+pub fn relay(far: &OwnedFd, ended: &UnixStream) -> io::Result<()> {
+    let _raw = Raw::enter()?;
+    let (stdin, stdout) = (rustix::stdio::stdin(), rustix::stdio::stdout());
+    let mut known = size();
+    loop {
+        if size() != known
+            && let Ok(now) = tcgetwinsize(stdout)
+        {
+            known = size();
+            tcsetwinsize(far, now)?;
+        }
+        let mut all = [
+            PollFd::new(&stdin, PollFlags::IN),
+            PollFd::new(far, PollFlags::IN),
+            PollFd::new(ended, PollFlags::IN),
+        ];
+        match poll(&mut all, Some(&LOOK)) {
+            Ok(0) | Err(Errno::INTR) => continue,
+            Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let ready: Vec<bool> = all.iter().map(|p| !p.revents().is_empty()).collect();
+        if ready[1] && !copy(far, stdout)? {
+            return Ok(());
+        }
+        if !ready[1] && ready[2] {
+            return Ok(());
+        }
+        if ready[0] && !copy(stdin, far)? {
+            return Ok(());
+        }
+    }
+}
+
+/// Moves what is there; `false` at the end of `from`. A terminal whose last user is gone answers with `EIO`.
+fn copy(from: impl AsFd, to: impl AsFd) -> io::Result<bool> {
+    let mut buffer = [0; 8192];
+    let got = match read(from, &mut buffer) {
+        Ok(0) | Err(Errno::IO) => return Ok(false),
+        Ok(n) => n,
+        Err(Errno::INTR | Errno::AGAIN) => return Ok(true),
+        Err(error) => return Err(error.into()),
+    };
+    let mut rest = &buffer[..got];
+    while !rest.is_empty() {
+        match write(&to, rest) {
+            Ok(n) => rest = &rest[n..],
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(true)
+}
