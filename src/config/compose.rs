@@ -39,7 +39,7 @@ pub(crate) fn compose(file: &Arc<str>, text: &str) -> Result<(Arc<Tree>, Vec<Dia
             }
             Err(Stop::Scanner(fault)) => {
                 let may_mend = Mends::is_about(&fault, composer.stack.last().is_some_and(|f| f.flow));
-                if !may_mend || !mends.indent(fault.marker(), composer.block_column(), scanned.len()) {
+                if !may_mend || !mends.plan(&fault, composer.block_column(), &composer.text, scanned.len()) {
                     let mark = mends.mark(fault.marker());
                     composer.problems.push(syntax::explain(&composer.text, &fault, &mark));
                     return Err(composer.problems);
@@ -230,7 +230,8 @@ impl<'a> Composer<'a> {
         if self.stack.len() >= MAX_DEPTH {
             return Err(syntax::too_deep(&origin));
         }
-        let flow = self.text.head(span.end.line(), span.end.col()).ends_with(['{', '[']) && !span.is_empty();
+        let flow = self.text.tail(span.end.line(), span.end.col().saturating_sub(1)).starts_with(['{', '['])
+            && !span.is_empty();
         self.check_tab(span, flow)?;
         self.stack.push(Frame { content, anchor, origin, flow, height: 0, size: 1 });
         Ok(())
@@ -238,13 +239,13 @@ impl<'a> Composer<'a> {
 
     /// Refuses tabs before the first value of a line outside brackets: the scanner lets some of them pass.
     fn check_tab(&self, span: &Span, flow: bool) -> Result<(), Fatal> {
-        let before = self.text.head(span.start.line(), span.start.col());
-        let indents = before.contains('\t') && before.trim_matches([' ', '\t']).is_empty();
-        if indents && !flow && !self.stack.iter().any(|f| f.flow) {
-            let column = before.chars().take_while(|c| *c != '\t').count();
-            return Err(Box::new(syntax::tab(&self.text.origin(span.start.line(), column, 1))));
+        let (line, column) = (span.start.line(), span.start.col());
+        match self.text.tab_before(line, column) {
+            Some(tab) if !flow && !self.stack.iter().any(|f| f.flow) => {
+                Err(Box::new(syntax::tab(&self.text.origin(line, tab, 1))))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn close(&mut self, span: &Span) -> Result<(), Fatal> {

@@ -54,8 +54,9 @@ pub(crate) fn inherit(
     };
     let at_system = chain.follow(false);
     let provider = chain.trees.iter().find_map(|tree| provider_of(tree));
-    if let Some((provider, origin)) = &provider {
-        chain.check_providers(provider, origin);
+    match &provider {
+        Some((provider, origin)) => chain.check_providers(provider, origin),
+        None => chain.check_some_provider(),
     }
     if !at_system {
         chain.defaults(kind, provider.as_ref().map(|(p, _)| &**p));
@@ -162,6 +163,18 @@ impl Chain<'_> {
                 .detail(format!("`{name}` comes with provider {provider}, which this build does not have"))
                 .hint(crate::load::build_hint(provider)),
         )
+    }
+
+    /// Nothing can be checked or built without a provider; one of a wrong type is found by the schema.
+    fn check_some_provider(&mut self) {
+        if self.complete && !self.trees.iter().any(|tree| tree.at(&["provider", "type"]).is_some()) {
+            self.found.push(
+                Diagnostic::error("missing-provider", "the document names no provider")
+                    .at(&self.trees[0].origin)
+                    .detail("neither the document nor a template of it has `provider.type`")
+                    .hint("add it: `provider: {type: local}`"),
+            );
+        }
     }
 
     /// Every template must be for the document's provider.

@@ -150,12 +150,10 @@ impl Loading<'_> {
     fn check(&self, kind: Kind, inherited: &Inherited) -> Vec<Diagnostic> {
         let provider = inherited.provider.as_ref().map(|(name, _)| &**name);
         let elsewhere = |path: &[String], key: &str| other_kind(kind, path, key);
-        let mut found = walk::check(&inherited.tree, schema::strict(kind), &[], provider, &elsewhere);
+        let mut found =
+            walk::check(&inherited.tree, schema::strict(kind), &[], provider, inherited.complete, &elsewhere);
         if provider == Some("local") {
             found.extend(semantic::local_nodes(&inherited.tree, provider));
-        }
-        if !inherited.complete {
-            found.retain(|d| d.id != "missing-key");
         }
         if let Some((provider, origin)) = &inherited.provider {
             found.extend(self.provider(provider, origin));
@@ -258,13 +256,17 @@ fn properties(kind: Kind) -> Vec<&'static str> {
 fn other_kind(kind: Kind, path: &[String], key: &str) -> Option<String> {
     let mut full: Vec<&str> = path.iter().map(String::as_str).collect();
     full.push(key);
+    let mine = || properties(kind);
     match kind {
         Kind::Workspace if schema::knows(Kind::Cluster, &full) => Some("it belongs in the cluster's document".into()),
         Kind::Cluster if schema::knows(Kind::Workspace, &full) => Some("it belongs in the workspace's document".into()),
         Kind::Workspace if path.is_empty() => {
             let cluster = properties(Kind::Cluster);
-            let own = properties(Kind::Workspace);
-            suggest::closest(key, own.iter().chain(&cluster).copied()).map(|close| format!("did you mean `{close}`?"))
+            suggest::closest(key, mine().iter().chain(&cluster).copied())
+                .map(|close| format!("did you mean `{close}`?"))
+        }
+        Kind::Cluster if path.is_empty() && suggest::closest(key, mine()).is_none() => {
+            Some("data of your own goes under `metadata`; for the known keys see `cloudtik schema cluster`".into())
         }
         _ => None,
     }

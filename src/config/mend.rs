@@ -6,7 +6,7 @@
 
 use crate::text::Text;
 use saphyr_parser::{Marker, ScanError, Span};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 /// How much scanning, in bytes, all attempts on one document may cost together.
 const BUDGET: usize = 64 << 20;
@@ -28,12 +28,20 @@ impl Mends {
         }
     }
 
-    /// Plans to indent the line of `mark` so that it starts behind `column`; tells whether another attempt is worth it.
-    pub(crate) fn indent(&mut self, mark: &Marker, column: usize, text_length: usize) -> bool {
-        self.spent = self.spent.saturating_add(text_length);
-        let first = !self.shifts.contains_key(&mark.line());
-        self.shifts.insert(mark.line(), column);
-        first && self.spent <= BUDGET
+    /// Plans to indent what is at fault so that it starts behind `column`; tells whether another attempt is worth it.
+    pub(crate) fn plan(&mut self, fault: &ScanError, column: usize, text: &Text<'_>, scanned: usize) -> bool {
+        self.spent = self.spent.saturating_add(scanned);
+        let start = fault.marker().line();
+        let lines = if fault.info().contains("quoted") {
+            quoted_lines(text, &self.mark(fault.marker()))
+        } else {
+            start..start + 1
+        };
+        let mut news = false;
+        for line in lines {
+            news |= self.shifts.insert(line, column).is_none();
+        }
+        news && self.spent <= BUDGET
     }
 
     /// The text with the planned blanks.
@@ -66,4 +74,13 @@ impl Mends {
         }
         Span::new(self.mark(&span.start), self.mark(&span.end))
     }
+}
+
+/// The lines after the one with the opening quote, to the one that may hold the closing one.
+fn quoted_lines(text: &Text<'_>, open: &Marker) -> Range<usize> {
+    let quote = if text.tail(open.line(), open.col()).starts_with('\'') { '\'' } else { '"' };
+    let first = open.line() + 1;
+    let rest = text.lines().get(open.line()..).unwrap_or_default();
+    let closing = rest.iter().position(|line| line.contains(quote)).map_or(rest.len(), |at| at + 1);
+    first..first + closing
 }

@@ -50,12 +50,12 @@ fn runtimes(tree: &Tree) -> Vec<&Tree> {
 fn length(tree: &Tree, key: &str, limit: usize, whose: &str) -> Option<Diagnostic> {
     let name = tree.get(key)?;
     let text = name.as_text().filter(|text| text.chars().count() > limit)?;
-    let whose = if whose.is_empty() { "this provider" } else { whose };
+    let whose = if whose.is_empty() { "names" } else { whose };
     let short: String = text.chars().take(limit).collect();
     Some(
         Diagnostic::error("name-too-long", "a name that is too long")
             .at(&name.origin)
-            .detail(format!("`{key}` has {} characters; {whose} allows {limit}", text.chars().count()))
+            .detail(format!("`{key}` has {} characters; the limit for {whose} is {limit}", text.chars().count()))
             .hint(format!("shorten it, for instance to `{short}`")),
     )
 }
@@ -178,7 +178,7 @@ pub(crate) fn local_nodes(tree: &Tree, provider: Option<&str>) -> Vec<Diagnostic
             continue;
         };
         let path = ["available_node_types", &node.key, "node_config"].map(str::to_string);
-        found.extend(walk::check(config, schema::local_node(), &path, provider, &|_, _| None));
+        found.extend(walk::check(config, schema::local_node(), &path, provider, true, &|_, _| None));
     }
     found
 }
@@ -255,7 +255,8 @@ fn runtime_name(name: &str, place: &Tree, options: &LoadOptions) -> Option<Diagn
     let mut problem = Diagnostic::error("unknown-runtime", "unknown runtime")
         .at(&place.origin)
         .detail(format!("there is no runtime `{name}`"));
-    problem.hints.extend(suggest::hint(name, known_runtimes(options)));
+    let close = suggest::closest(name, known_runtimes(options)).map(|known| format!("did you mean `{known}`?"));
+    problem.hints.push(close.unwrap_or_else(|| format!("there are manifests for {}", have.join(", "))));
     Some(problem)
 }
 

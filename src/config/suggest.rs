@@ -14,19 +14,17 @@ pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
         .map(|(_, candidate)| candidate)
 }
 
-/// A hint: what was probably meant, else the words that are known (the first dozen).
+/// More words than these are no help.
+const SHOWN: usize = 16;
+
+/// A hint: what was probably meant, else the words that are known, if they are few.
 pub(crate) fn hint<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let known: Vec<&str> = known.into_iter().collect();
     if let Some(close) = closest(word, known.iter().copied()) {
         return Some(format!("did you mean `{close}`?"));
     }
-    let shown: Vec<String> = known.iter().take(12).map(|k| format!("`{k}`")).collect();
-    let more = known.len().saturating_sub(shown.len());
-    match (shown.is_empty(), more) {
-        (true, _) => None,
-        (false, 0) => Some(format!("known here: {}", shown.join(", "))),
-        (false, more) => Some(format!("known here: {} and {more} more", shown.join(", "))),
-    }
+    let shown: Vec<String> = known.iter().map(|k| format!("`{k}`")).collect();
+    (1..=SHOWN).contains(&shown.len()).then(|| format!("known here: {}", shown.join(", ")))
 }
 
 #[cfg(test)]

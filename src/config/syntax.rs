@@ -105,8 +105,13 @@ pub(crate) fn huge_int(text: &str, origin: &Origin) -> Diagnostic {
 pub(crate) fn unknown_tag(tag: &Tag, origin: &Origin) -> Diagnostic {
     Diagnostic::error("unknown-tag", "a tag that has no meaning here")
         .at(origin)
-        .detail(format!("`{tag}` is none of !!str, !!int, !!float, !!bool, !!null, !!seq, !!map"))
+        .detail(format!("`{}` is none of !!str, !!int, !!float, !!bool, !!null, !!seq, !!map", spelled(tag)))
         .hint("remove the tag")
+}
+
+fn spelled(tag: &Tag) -> String {
+    let handle = if tag.is_yaml_core_schema() { "!!" } else { &tag.handle };
+    format!("{handle}{}", tag.suffix)
 }
 
 pub(crate) fn bad_tag(tag: &Tag, text: &str, origin: &Origin) -> Diagnostic {

@@ -2,18 +2,20 @@
 
 use cloudtik_core::Origin;
 use saphyr_parser::{Marker, Span};
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 /// A source text cut into lines the way the YAML scanner counts them (`\n`, `\r`, `\r\n`).
 pub(crate) struct Text<'a> {
     pub file: Arc<str>,
     lines: Vec<&'a str>,
+    /// Line, column and byte of the last lookup.
+    cursor: Cell<(usize, usize, usize)>,
 }
 
 impl<'a> Text<'a> {
     pub(crate) fn new(file: &Arc<str>, text: &'a str) -> Self {
         let lines = text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r')).collect();
-        Text { file: file.clone(), lines }
+        Text { file: file.clone(), lines, cursor: Cell::default() }
     }
 
     pub(crate) fn lines(&self) -> &[&'a str] {
@@ -27,14 +29,20 @@ impl<'a> Text<'a> {
 
     /// The part of a line after `column`, which counts characters from 0.
     pub(crate) fn tail(&self, line: usize, column: usize) -> &'a str {
-        let line = self.line(line);
-        line.char_indices().nth(column).map_or("", |(at, _)| &line[at..])
+        let text = self.line(line);
+        // Lookups mostly go forward: a document in one long line must not cost its square.
+        let (from, at) =
+            Some(self.cursor.get()).filter(|c| c.0 == line && c.1 <= column).map_or((0, 0), |c| (c.1, c.2));
+        let Some((offset, _)) = text[at..].char_indices().nth(column - from) else { return "" };
+        self.cursor.set((line, column, at + offset));
+        &text[at + offset..]
     }
 
-    /// What is written before `column` on a line.
-    pub(crate) fn head(&self, line: usize, column: usize) -> &'a str {
-        let line = self.line(line);
-        line.char_indices().nth(column).map_or(line, |(at, _)| &line[..at])
+    /// The column of the first tab in the indentation of a line, if `column` is still part of it or right behind.
+    pub(crate) fn tab_before(&self, line: usize, column: usize) -> Option<usize> {
+        let blank = self.line(line).chars().take(column).take_while(|c| matches!(c, ' ' | '\t'));
+        let (length, tab) = blank.fold((0, None), |(at, tab), c| (at + 1, tab.or((c == '\t').then_some(at))));
+        tab.filter(|_| length == column)
     }
 
     pub(crate) fn place(&self, mark: &Marker, length: usize) -> Origin {

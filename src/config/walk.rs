@@ -13,6 +13,8 @@ pub(crate) struct Walk<'a> {
     root: &'a Json,
     /// `provider.type`, as far as it is known.
     provider: Option<&'a str>,
+    /// Whether everything that the document inherits is there.
+    complete: bool,
     /// Keys to suggest beside the known ones, with what to say of them: those of the other kind of document.
     elsewhere: &'a dyn Fn(&[String], &str) -> Option<String>,
     problems: Vec<Diagnostic>,
@@ -24,9 +26,10 @@ pub(crate) fn check(
     root: &Json,
     path: &[String],
     provider: Option<&str>,
+    complete: bool,
     elsewhere: &dyn Fn(&[String], &str) -> Option<String>,
 ) -> Vec<Diagnostic> {
-    let mut walk = Walk { root, provider, elsewhere, problems: Vec::new() };
+    let mut walk = Walk { root, provider, complete, elsewhere, problems: Vec::new() };
     walk.value(tree, root, &mut path.to_vec());
     walk.problems
 }
@@ -167,6 +170,10 @@ impl Walk<'_> {
             self.value(&entry.value, schema, path);
             path.pop();
         }
+        // The document, its provider and its node types may inherit what they lack from a template that is not here.
+        if !self.complete && path.len() <= 2 {
+            return;
+        }
         for key in keywords.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str) {
             if !entries.iter().any(|e| &*e.key == key) {
                 let owner = if path.is_empty() { "the document".into() } else { format!("`{}`", show(path)) };
@@ -186,8 +193,9 @@ impl Walk<'_> {
             .detail(format!("`{}` is not a key of {owner}", entry.key));
         let hint = (self.elsewhere)(path, &entry.key)
             .or_else(|| merge_key_hint(entry))
-            .or_else(|| suggest::hint(&entry.key, self.usable(known)));
-        problem.hints.extend(hint);
+            .or_else(|| suggest::closest(&entry.key, self.usable(known)).map(|key| format!("did you mean `{key}`?")))
+            .or_else(|| suggest::hint(&entry.key, known.keys().map(String::as_str)));
+        problem.hints.push(hint.unwrap_or_else(|| "`cloudtik schema` shows every key".into()));
         self.problems.push(problem);
     }
 
