@@ -2,8 +2,10 @@
 
 use super::{Look, Redactor};
 use cloudtik_core::{
-    Address, Attrs, Digest, Origin, Sources, Value,
-    plan::{Action, AttributeDiff, Change, Drift, Estimate, FORMAT, Mode, Operation, OperationId, Plan, Reason, Verb},
+    Address, Attrs, Digest, Needs, Origin, Sources, Value,
+    plan::{
+        Action, AttributeDiff, Change, Drift, Edge, Estimate, FORMAT, Mode, Operation, OperationId, Plan, Reason, Verb,
+    },
 };
 use std::{collections::BTreeMap, path::Path, sync::LazyLock};
 
@@ -135,7 +137,14 @@ pub(crate) fn first() -> Plan {
         changes.push(create(
             cluster(&format!("file.worker.default[{i}]/spark-defaults.conf")),
             vec![
-                ("content", Value::text(lines(0..43))),
+                (
+                    "content",
+                    Value::concat([
+                        Value::text("spark.master    spark://"),
+                        Value::reference(&cluster("instance.head"), "ip"),
+                        Value::text(format!(":7077\n{}", lines(0..42))),
+                    ]),
+                ),
                 ("mode", Value::text("0644")),
                 ("node", Value::reference(&node, "id")),
                 (
@@ -150,6 +159,17 @@ pub(crate) fn first() -> Plan {
         ));
     }
     let mut plan = plan(changes);
+    let kinds = ["network", "firewall", "instance", "file"];
+    let of = |kind: &str| {
+        let of_kind = plan.operations.iter().enumerate().filter(|(_, o)| o.address.kind() == kind);
+        of_kind.map(|(i, _)| u32::try_from(i).unwrap()).collect::<Vec<_>>()
+    };
+    for pair in kinds.windows(2) {
+        let (before, after) = (of(pair[0]), of(pair[1]));
+        let edges =
+            before.iter().flat_map(|from| after.iter().map(|to| Edge { from: *from, to: *to, needs: Needs::Ready }));
+        plan.edges.extend(edges.collect::<Vec<_>>());
+    }
     plan.estimate.milliseconds = 41_200;
     plan.estimate.critical_path = [
         "network.main",
@@ -191,8 +211,8 @@ pub(crate) fn edit() -> Plan {
         changes.push(change(
             cluster(&format!("service.{node}/{service}")),
             Action::Update,
-            vec![Reason::Changed { path: "reads.spark-defaults.conf".into() }],
-            vec![diff("reads.spark-defaults.conf", "0c9a6b", "77fe12")],
+            vec![Reason::Changed { path: "config.spark-defaults.conf".into() }],
+            vec![diff("config.spark-defaults.conf", "0c9a6b", "77fe12")],
         ));
     }
     let gone = cluster("instance.worker.default[2]");
@@ -204,6 +224,10 @@ pub(crate) fn edit() -> Plan {
     ] {
         changes.push(change(cluster(inner), Action::Delete, vec![Reason::GoneWith { address: gone.clone() }], vec![]));
     }
+    let moved = Value::concat([Value::text("host "), Value::reference(&subnet, "gateway"), Value::text("\nport 53\n")]);
+    let reasons = vec![Reason::Changed { path: "content".into() }];
+    let diffs = vec![diff("content", "host 10.20.1.1\nport 53\n", moved)];
+    changes.push(change(cluster("file.head/resolv.conf"), Action::Update, reasons, diffs));
     changes.push(change(
         workspace("role.nodes"),
         Action::Update,

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::view::page::{Line, Look, Page, Paint};
 use cloudtik_core::plan::{Action, Change, Drift, Reason};
+use std::collections::HashMap;
 
 /// How many drifted things are listed before the rest is counted.
 const LISTED: usize = 10;
@@ -17,7 +18,7 @@ pub(crate) fn write(page: &mut Page, drift: &[Drift], look: &Look<'_>, all: bool
         return;
     }
     let changes: Vec<Change> = drift.iter().map(as_change).collect();
-    let groups = groups::groups(changes.iter());
+    let groups = groups::groups(changes.iter(), &HashMap::new());
     page.line(&Line::of(Paint::Bold, "Changed outside cloudtik since the last apply"), 0);
     let shown = if all { groups.len() } else { LISTED.min(groups.len()) };
     for group in &groups[..shown] {

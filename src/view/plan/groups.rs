@@ -83,18 +83,21 @@ pub(crate) fn names(addresses: impl Iterator<Item = Address>) -> String {
     groups.into_iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// Groups in reading order: destructive first, then by address. Deletions of what lives inside another deleted resource
+/// Groups in reading order: destructive first, then by scope, kind (as `order` has it) and name. Deletions of what lives inside another deleted resource
 /// are attached to that one.
-pub(crate) fn groups<'a>(changes: impl Iterator<Item = &'a Change>) -> Vec<Group<'a>> {
+pub(crate) fn groups<'a>(changes: impl Iterator<Item = &'a Change>, order: &HashMap<&str, usize>) -> Vec<Group<'a>> {
     let mut changes: Vec<&Change> = changes.collect();
-    let rank = |c: &Change| if c.action == Action::ReplaceCreateFirst { Action::Replace } else { c.action };
-    changes.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.address.cmp(&b.address)));
+    let action = |c: &Change| if c.action == Action::ReplaceCreateFirst { Action::Replace } else { c.action };
+    let place = |c: &Change| order.get(c.address.kind()).copied();
+    changes.sort_by(|a, b| {
+        (action(a), a.address.scope(), place(a), &a.address).cmp(&(action(b), b.address.scope(), place(b), &b.address))
+    });
     let (inside, own) = split_inside(changes);
     let mut groups: Vec<Group<'a>> = Vec::new();
     let mut by_name: HashMap<_, Vec<usize>> = HashMap::new();
     let mut owner: HashMap<&Address, usize> = HashMap::new();
     for change in own {
-        let at = place(&mut groups, &mut by_name, change);
+        let at = join(&mut groups, &mut by_name, change);
         owner.insert(&change.address, at);
     }
     for (change, outer) in inside {
@@ -105,7 +108,7 @@ pub(crate) fn groups<'a>(changes: impl Iterator<Item = &'a Change>) -> Vec<Group
 
 type Name<'a> = (Action, &'a cloudtik_core::Scope, &'a str, &'a str, &'a str);
 
-fn place<'a>(groups: &mut Vec<Group<'a>>, by_name: &mut HashMap<Name<'a>, Vec<usize>>, change: &'a Change) -> usize {
+fn join<'a>(groups: &mut Vec<Group<'a>>, by_name: &mut HashMap<Name<'a>, Vec<usize>>, change: &'a Change) -> usize {
     let Some((base, _, rest)) = change.address.instance() else {
         groups.push(Group { members: vec![change], with_it: Vec::new() });
         return groups.len() - 1;

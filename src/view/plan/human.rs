@@ -4,7 +4,7 @@
 use super::{
     INDENT, counts, drift,
     groups::{self, Group},
-    meaning, paint,
+    meaning, order, paint,
     reasons::why,
     rows::{self, Mark, Row, write_row},
     symbol,
@@ -85,7 +85,8 @@ impl<'a> Writer<'a> {
     }
 
     fn changes(&mut self) {
-        let groups = groups::groups(self.plan.changes.iter().filter(|c| c.action.is_change()));
+        let groups =
+            groups::groups(self.plan.changes.iter().filter(|c| c.action.is_change()), &order::kinds(self.plan));
         let mut last_compact = false;
         for group in &groups {
             let rows = rows::rows(group, self.look, self.options.full);
@@ -150,7 +151,8 @@ impl<'a> Writer<'a> {
         }
         self.page.blank();
         self.scope = None;
-        for group in groups::groups(self.plan.changes.iter().filter(|c| !c.action.is_change())) {
+        let kept = self.plan.changes.iter().filter(|c| !c.action.is_change());
+        for group in groups::groups(kept, &HashMap::new()) {
             self.heading(group.first().address.scope());
             self.page.line(&head(group.action(), &group.label(), &group.times(), ""), INDENT);
         }

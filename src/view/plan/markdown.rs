@@ -4,7 +4,7 @@
 use super::{
     counts,
     groups::{self, Group},
-    meaning,
+    meaning, order,
     reasons::why,
     rows::{self, Mark, Row},
     symbol,
@@ -32,7 +32,7 @@ struct Item {
 /// A comment of at most `limit` bytes. `key` names the comment in its hidden first line, so that a later run replaces it.
 pub fn markdown(plan: &Plan, key: &str, limit: usize, look: &Look<'_>) -> String {
     let head = head(plan, key);
-    let groups = groups::groups(plan.changes.iter().filter(|c| c.action.is_change()));
+    let groups = groups::groups(plan.changes.iter().filter(|c| c.action.is_change()), &order::kinds(plan));
     let mut items: Vec<Item> = groups.iter().map(|g| item(g, look)).collect();
     refer_back(&mut items, &groups);
     let foot = foot(plan, look);

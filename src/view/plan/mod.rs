@@ -5,6 +5,7 @@ mod groups;
 mod human;
 mod json;
 mod markdown;
+mod order;
 mod reasons;
 mod rows;
 

@@ -11,7 +11,7 @@ const NAMED: usize = 3;
 /// What happens and why: `must be replaced: cidr cannot change in place`. Empty for an ordinary create.
 pub(crate) fn why(change: &Change) -> String {
     let reasons = Sorted::of(change);
-    let detail = reasons.phrases(change.action).join("; ");
+    let detail = reasons.phrases(change).join("; ");
     let what = what(change, &reasons);
     match (what.is_empty(), detail.is_empty()) {
         (false, false) => format!("{what}: {detail}"),
@@ -56,7 +56,7 @@ impl<'a> Sorted<'a> {
         sorted
     }
 
-    fn phrases(&self, action: Action) -> Vec<String> {
+    fn phrases(&self, change: &Change) -> Vec<String> {
         let mut phrases = Vec::new();
         if !self.immutable.is_empty() {
             phrases.push(format!("{} cannot change in place", named(&self.immutable)));
@@ -68,8 +68,8 @@ impl<'a> Sorted<'a> {
             phrases.push(format!("{}, which it is built on, {verb} replaced", named(&addresses)));
         }
         // What else changes is told by the attributes below; only an update has no other reason to name.
-        if !self.changed.is_empty() && action == Action::Update {
-            let leaves: Vec<&str> = self.changed.iter().map(|path| leaf(path)).collect();
+        if !self.changed.is_empty() && change.action == Action::Update {
+            let leaves: Vec<&str> = self.changed.iter().map(|path| leaf(change, path)).collect();
             phrases.push(format!("{} changed", named(&leaves)));
         }
         if !self.drifted.is_empty() {
@@ -103,10 +103,10 @@ fn phrase(reason: &Reason) -> Option<String> {
     })
 }
 
-/// The name below a map: `reads.spark-defaults.conf` is about `spark-defaults.conf`.
-fn leaf(path: &str) -> &str {
-    match path.split_once('.') {
-        Some((map, rest)) if map != "config" && !rest.is_empty() => rest,
+/// A service's `config.spark-defaults.conf` is about `spark-defaults.conf`.
+fn leaf<'a>(change: &Change, path: &'a str) -> &'a str {
+    match change.address.kind() {
+        "service" => path.strip_prefix("config.").unwrap_or(path),
         _ => path,
     }
 }

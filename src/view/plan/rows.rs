@@ -9,6 +9,7 @@ use cloudtik_core::{
     plan::{Action, AttributeDiff},
 };
 use similar::{ChangeTag, DiffOp, TextDiff};
+use std::borrow::Cow;
 
 use super::{INDENT, groups::Group};
 
@@ -71,11 +72,21 @@ pub(crate) fn rows(group: &Group<'_>, look: &Look<'_>, full: bool) -> Vec<Row> {
     let (first, last) = (group.first(), group.last());
     let diffs: Vec<(&AttributeDiff, &AttributeDiff)> = first.diffs.iter().zip(&last.diffs).collect();
     match group.action() {
-        Action::Create | Action::Adopt | Action::Read | Action::Keep => rows.created(&diffs),
+        Action::Create | Action::Adopt | Action::Read | Action::Keep => {
+            let told: Vec<_> =
+                diffs.into_iter().filter(|(d, _)| full || !is_its_node(&first.address, &d.after)).collect();
+            rows.created(&told);
+        }
         Action::Delete | Action::Forget => {}
         Action::Replace | Action::ReplaceCreateFirst | Action::Update => rows.changed(&diffs),
     }
     rows.rows
+}
+
+/// Whether a value is just a reference to the node that the address names already.
+fn is_its_node(address: &Address, value: &Value) -> bool {
+    let node = address.name().split_once('/').map(|(node, _)| node);
+    matches!(value, Value::Ref(reference) if node == Some(reference.address.name()))
 }
 
 /// Rows of differences that stand on their own (drift).
@@ -98,10 +109,12 @@ impl Rows<'_> {
     fn new_value(&mut self, name: &str, align: usize, value: &Value, last: &Value, depth: usize) {
         let name_line = |rows: &Self| Line::new().plain(format!("{} = ", padded(&rows.look.clean(name), align)));
         match value {
-            Value::Text(content) if is_lines(content) => {
-                let what = format!("{} = {}", self.look.clean(name), lines_of(content));
+            Value::Text(_) | Value::Concat(_) if is_block(value) => {
+                let content = flat(value).unwrap_or_default();
+                let later = if value.is_known() { "" } else { ", ${…} known after apply" };
+                let what = format!("{} = {}{later}", self.look.clean(name), lines_of(&content));
                 self.push(Mark::None, depth, Line::new().plain(what).add(Paint::Dim, varies(value, last)));
-                self.preview(content, depth + 1);
+                self.preview(&content, depth + 1);
             }
             Value::Map(entries) if !self.fits(name, value) && !entries.is_empty() => {
                 self.push(Mark::None, depth, Line::new().plain(format!("{}:", self.look.clean(name))));
@@ -180,13 +193,13 @@ impl Rows<'_> {
             (Value::List(a), Value::List(b)) if !(self.fits(name, before) && self.fits(name, after)) => {
                 self.lists(name, a, b, forces, depth);
             }
-            (Value::Text(a), Value::Text(b)) => match (parse(a), parse(b)) {
-                (Some(x), Some(y)) => self.json(name, &x, &y, forces, depth),
-                _ if is_lines(a) || is_lines(b) => self.texts(name, a, b, forces, varies(after, last.1), depth),
+            (Value::Text(a), Value::Text(b)) if let (Some(x), Some(y)) = (parse(a), parse(b)) => {
+                self.json(name, &x, &y, forces, depth);
+            }
+            _ if is_block(before) || is_block(after) => match (flat(before), flat(after)) {
+                (Some(a), Some(b)) => self.texts(name, &a, &b, forces, varies(after, last.1), depth),
                 _ => self.one(name, align, (before, after), last, forces, depth),
             },
-            (Value::Unset, Value::Text(b)) if is_lines(b) => self.texts(name, "", b, forces, "", depth),
-            (Value::Text(a), Value::Unset) if is_lines(a) => self.texts(name, a, "", forces, "", depth),
             _ => self.one(name, align, (before, after), last, forces, depth),
         }
     }
@@ -400,7 +413,21 @@ fn is_lines(content: &str) -> bool {
 }
 
 fn is_block(value: &Value) -> bool {
-    matches!(value, Value::Text(content) if is_lines(content))
+    match value {
+        Value::Text(content) => is_lines(content),
+        Value::Concat(parts) => parts.iter().any(is_block),
+        _ => false,
+    }
+}
+
+/// A text with what is not known yet as `${…}`; nothing for what is unset.
+fn flat(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::Unset => Some(Cow::Borrowed("")),
+        Value::Text(content) => Some(Cow::Borrowed(content)),
+        Value::Concat(parts) => Some(Cow::Owned(parts.iter().map(part).collect())),
+        _ => None,
+    }
 }
 
 fn is_inline(diff: &AttributeDiff) -> bool {
