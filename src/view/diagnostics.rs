@@ -318,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_secret_on_a_quoted_line_is_blotted_out() {
-        let redactor = crate::view::Redactor::new(["resorces"]);
+        let redactor = crate::view::redact::Redactor::new(["resorces"]);
         let text = render(&[unknown_key()], &sources(), &Look { redactor: &redactor, ..look() });
         assert!(!text.contains("resorces"), "{text}");
     }

@@ -59,6 +59,7 @@ impl Output {
     /// Looks at the streams and at `NO_COLOR`, `CLICOLOR_FORCE`, `CI`, `COLUMNS` and `TERM`.
     pub fn detect(json: bool, no_color: bool) -> Self {
         let decision = Facts::gather().decide(no_color);
+        let variables = std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
         let format = if json { Format::Json } else { Format::Human };
         Output {
             format,
@@ -66,7 +67,7 @@ impl Output {
             width: decision.width,
             interactive: decision.interactive && !json,
             live: decision.live && !json,
-            redactor: Arc::default(),
+            redactor: Arc::new(Redactor::of_environment(variables)),
             shared: Arc::default(),
         }
     }

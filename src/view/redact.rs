@@ -22,10 +22,16 @@ pub struct Redactor {
 }
 
 impl Redactor {
-    pub fn new<S: AsRef<str>>(secrets: impl IntoIterator<Item = S>) -> Self {
+    pub(crate) fn new<S: AsRef<str>>(secrets: impl IntoIterator<Item = S>) -> Self {
         let redactor = Redactor::default();
         secrets.into_iter().for_each(|s| redactor.add(s.as_ref()));
         redactor
+    }
+
+    /// Knows the variables whose names say that they hold a secret: commands on nodes and vendor SDKs may echo them.
+    pub(crate) fn of_environment(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let secret = |(name, value): &(String, String)| holds_secret(name) && value.len() >= 8 && !is_path(value);
+        Redactor::new(variables.into_iter().filter(secret).map(|(_, value)| value))
     }
 
     /// From now on hides this value too.
@@ -60,6 +66,17 @@ impl Redactor {
         pending.drain(..used);
         out
     }
+}
+
+fn holds_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    let says = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "APIKEY", "PRIVATE_KEY", "CREDENTIAL"];
+    says.iter().any(|word| name.contains(word))
+}
+
+/// A secret's place is no secret, and often a word of the messages that help.
+fn is_path(value: &str) -> bool {
+    value.starts_with(['/', '~', '.'])
 }
 
 /// Copies `bytes` with needles replaced; returns the copy and how many bytes were consumed. Unless `last`, stops where
@@ -175,6 +192,19 @@ mod tests {
     fn a_secret_inside_another_leaves_nothing_of_either() {
         let redactor = Redactor::new(["word", "password1"]);
         assert_eq!(redactor.text("password1 word"), "(sensitive) (sensitive)");
+    }
+
+    #[test]
+    fn variables_that_say_so_are_secrets() {
+        let variables = [
+            ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG"),
+            ("DB_PASSWORD_FILE", "/run/secrets/db"),
+            ("MY_TOKEN", "no"),
+            ("HOME", "/home/ada-lovelace"),
+        ];
+        let redactor = Redactor::of_environment(variables.map(|(n, v)| (n.to_string(), v.to_string())));
+        let text = "key wJalrXUtnFEMI/K7MDENG, no file /run/secrets/db in /home/ada-lovelace";
+        assert_eq!(redactor.text(text), "key (sensitive), no file /run/secrets/db in /home/ada-lovelace");
     }
 
     #[test]

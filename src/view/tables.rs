@@ -32,10 +32,6 @@ impl Table {
         self.rows.push(cells);
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// The table as text, ending in a line feed; long cells wrap inside their column.
     pub fn render(&self, look: &Look<'_>) -> String {
         if self.rows.is_empty() {

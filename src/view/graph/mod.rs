@@ -11,11 +11,7 @@ pub use dot::{dot, mermaid};
 pub use layers::text;
 pub use svg::svg;
 
-use cloudtik_core::{
-    Address, Needs,
-    plan::{Action, Plan},
-};
-use std::collections::{BTreeMap, HashMap};
+use cloudtik_core::{Address, Needs, plan::Action};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
@@ -29,27 +25,6 @@ pub struct Node {
 pub struct Graph {
     pub nodes: Vec<Node>,
     pub edges: Vec<(usize, usize, Needs)>,
-}
-
-impl Graph {
-    /// What the plan does, in its order. Resources that are kept are left out.
-    pub fn of_plan(plan: &Plan) -> Graph {
-        let acting = plan.changes.iter().filter(|c| c.action.is_change());
-        let nodes: Vec<Node> = acting.map(|c| Node { address: c.address.clone(), action: Some(c.action) }).collect();
-        let at: HashMap<&Address, usize> = nodes.iter().enumerate().map(|(i, n)| (&n.address, i)).collect();
-        let node = |operation: u32| at.get(&plan.operations.get(operation as usize)?.address).copied();
-        let mut edges: BTreeMap<(usize, usize), Needs> = BTreeMap::new();
-        for edge in &plan.edges {
-            if let (Some(from), Some(to)) = (node(edge.from), node(edge.to))
-                && from != to
-            {
-                let needs = edges.entry((from, to)).or_insert(edge.needs);
-                *needs = (*needs).max(edge.needs);
-            }
-        }
-        let edges = edges.into_iter().map(|((from, to), needs)| (from, to, needs)).collect();
-        Graph { nodes, edges }
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use std::collections::BTreeMap;
 
 /// Raised when a field changes its meaning or goes; new fields do not raise it.
-pub const FORMAT: u32 = 1;
+const FORMAT: u32 = 1;
 
 /// The document; also the last line of `plan --json`, where `event` tells it from the lines before.
 #[derive(Serialize)]

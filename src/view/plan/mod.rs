@@ -11,7 +11,7 @@ mod rows;
 
 pub(crate) use groups::{label as group_label, names as group_names};
 pub use human::{Options, human};
-pub use json::{FORMAT as JSON_FORMAT, json};
+pub use json::json;
 pub use markdown::{LIMIT as MARKDOWN_LIMIT, markdown};
 pub(crate) use rows::show as show_value;
 

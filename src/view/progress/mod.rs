@@ -21,7 +21,7 @@ use std::{
 };
 
 /// Version of the event stream; new fields and events do not raise it.
-pub const FORMAT: u32 = 1;
+const FORMAT: u32 = 1;
 
 /// How often waiting is redrawn.
 const FRAME: Duration = Duration::from_millis(120);
@@ -84,15 +84,6 @@ impl Progress {
         }
         if let Some(bar) = &self.shared.bar {
             bar.finish_and_clear();
-        }
-    }
-
-    /// Runs `write`, which writes to the terminal itself, while nothing is redrawn.
-    pub fn suspend<R>(&self, write: impl FnOnce() -> R) -> R {
-        let _drawing = self.shared.lock();
-        match &self.shared.bar {
-            Some(bar) => bar.suspend(write),
-            None => write(),
         }
     }
 
@@ -215,7 +206,6 @@ mod tests {
         for _ in 0..2 {
             progress.event(Event::RefreshStarted { total: 3 });
             assert!(progress.ticker.lock().is_ok_and(|t| t.is_some()));
-            assert_eq!(progress.suspend(|| 7), 7);
             progress.event(Event::RefreshFinished { elapsed_ms: 1, drifted: 0 });
             assert!(progress.ticker.lock().is_ok_and(|t| t.is_none()));
         }
