@@ -22,8 +22,10 @@ impl fmt::Display for Digest {
 
 /// The digest of a value's JSON. The types digested here keep maps sorted, so equal values have equal bytes.
 pub fn of<T: Serialize + ?Sized>(value: &T) -> Digest {
-    let mut hasher = blake3::Hasher::new();
-    serde_json::to_writer(&mut hasher, value).expect("plan and state types are always JSON");
+    // Serialisation writes a few bytes at a time, hashing wants many.
+    let mut buffer = std::io::BufWriter::with_capacity(8192, blake3::Hasher::new());
+    serde_json::to_writer(&mut buffer, value).expect("plan and state types are always JSON");
+    let hasher = buffer.into_inner().map_err(|e| e.into_error()).expect("a hasher takes every byte");
     Digest(hasher.finalize().to_hex().to_string())
 }
 

@@ -270,8 +270,9 @@ impl Plan {
     }
 
     pub fn compute_digest(&self) -> Digest {
-        let blank = Plan { digest: Digest(String::new()), ..self.clone() };
-        digest::of(&blank)
+        let Plan { format, mode, base, documents, changes, operations, edges, drift, estimate, warnings, digest: _ } =
+            self;
+        digest::of(&(format, mode, base, documents, changes, operations, edges, drift, estimate, warnings))
     }
 
     /// How many resources each action concerns; a replacement counts once.

@@ -24,7 +24,7 @@ pub(crate) struct Decided {
     pub reasons: Vec<Reason>,
     pub diffs: Vec<AttributeDiff>,
     /// Declared attributes, references replaced by what is known now.
-    pub attributes: Attrs,
+    pub attributes: Arc<Attrs>,
     /// Recorded resources whose values are in `attributes`.
     pub relied_on: BTreeSet<Address>,
     pub found: Option<Found>,
@@ -37,12 +37,12 @@ pub(crate) struct Decided {
 }
 
 enum View {
-    /// Nothing of it will be known before apply, except what its own inputs say.
-    New(Attrs),
+    /// Nothing of it will be known before apply, except what its own inputs say: inputs, then predicted outputs.
+    New(Arc<Attrs>, Attrs),
     /// A record that stays as it is, with fresher outputs.
     Kept(Arc<Record>, Attrs),
     /// A record that is changed in place: inputs, then the outputs that survive.
-    Changed { inputs: Attrs, outputs: Attrs, volatile: Vec<&'static str> },
+    Changed { inputs: Arc<Attrs>, outputs: Attrs, volatile: Vec<&'static str> },
     /// Left out by `--target` or `--exclude`, and not recorded.
     Absent,
 }
@@ -50,7 +50,7 @@ enum View {
 impl View {
     fn get(&self, path: &str) -> Option<Value> {
         match self {
-            View::New(known) => of(known, path),
+            View::New(inputs, predicted) => of(predicted, path).or_else(|| of(inputs, path)),
             View::Kept(record, outputs) => {
                 Some(of(outputs, path).or_else(|| record.attribute(path).cloned()).unwrap_or(Value::Unset))
             }
@@ -91,6 +91,8 @@ pub(crate) fn decide(
         decided[at] = decision;
     }
     infect_create_first(declared, &mut decided);
+    // Views have served: what they share can be moved from now on.
+    decided.iter_mut().flatten().for_each(|decision| decision.view = View::Absent);
     decided
 }
 
@@ -111,7 +113,7 @@ impl Decider<'_> {
             action: Action::Keep,
             reasons: Vec::new(),
             diffs: Vec::new(),
-            attributes: Attrs::new(),
+            attributes: Arc::default(),
             relied_on: BTreeSet::new(),
             found: None,
             update_after_adopt: false,
@@ -169,7 +171,8 @@ impl Decider<'_> {
             return new(kind, Action::Create, vec![Reason::New], attributes);
         };
         let diffs = diff::changed(kind, seen, &overlap(&attributes, seen));
-        let mut recorded = attributes.clone();
+        let attributes = Arc::new(attributes);
+        let mut recorded = (*attributes).clone();
         recorded.extend(seen.iter().map(|(k, v)| (k.clone(), v.clone())));
         Decided {
             action: Action::Adopt,
@@ -249,6 +252,7 @@ impl Decider<'_> {
             }
             (true, false) => (Action::Keep, false),
         };
+        let attributes = Arc::new(attributes);
         let view = match action {
             Action::Keep => View::Kept(record.clone(), outputs),
             _ => {
@@ -333,20 +337,18 @@ fn overlap(attributes: &Attrs, seen: &Attrs) -> Attrs {
 }
 
 fn new(kind: &KindSchema, action: Action, reasons: Vec<Reason>, attributes: Attrs) -> Decided {
-    let mut known = attributes.clone();
-    if let Some(predict) = kind.predict {
-        known.extend(predict(&attributes));
-    }
+    let predicted = kind.predict.map(|predict| predict(&attributes)).unwrap_or_default();
+    let attributes = Arc::new(attributes);
     Decided {
         action,
         reasons,
         diffs: diff::created(&attributes),
-        attributes,
+        attributes: attributes.clone(),
         relied_on: BTreeSet::new(),
         found: None,
         update_after_adopt: false,
         await_ready: false,
-        view: View::New(known),
+        view: View::New(attributes, predicted),
     }
 }
 

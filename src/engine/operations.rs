@@ -90,7 +90,7 @@ struct Builder<'a> {
 pub(crate) fn build<'a>(
     input: &'a Input<'a>,
     declared: &Declared,
-    decided: &[Option<Decided>],
+    decided: &mut [Option<Decided>],
     orphans: &BTreeMap<Address, Orphan>,
     records: &'a BTreeMap<Address, Arc<Record>>,
     allowed: Option<&BTreeSet<Address>>,
@@ -137,7 +137,7 @@ pub(crate) fn build<'a>(
 }
 
 impl<'a> Builder<'a> {
-    fn declared(&mut self, item: &Declaration, decision: &Decided) {
+    fn declared(&mut self, item: &Declaration, decision: &mut Decided) {
         let address = &item.address;
         match decision.action {
             Action::Keep | Action::Read | Action::Delete | Action::Forget => {}
@@ -151,8 +151,10 @@ impl<'a> Builder<'a> {
                 self.steps.insert(address.clone(), Steps { provide: Some(op), remove: None });
             }
             Action::Adopt => {
+                let attributes = decision.attributes.clone();
                 let adopt = self.provide(item, decision, Verb::Adopt);
-                self.operations[adopt as usize].found = decision.found.clone();
+                self.operations[adopt as usize].found = decision.found.take();
+                decision.attributes = attributes;
                 let mut last = adopt;
                 if decision.update_after_adopt {
                     last = self.provide(item, decision, Verb::Update);
@@ -231,7 +233,7 @@ impl<'a> Builder<'a> {
         fresh.0.chars().take(8).collect()
     }
 
-    fn provide(&mut self, item: &Declaration, decision: &Decided, verb: Verb) -> u32 {
+    fn provide(&mut self, item: &Declaration, decision: &mut Decided, verb: Verb) -> u32 {
         let expected = self.kind(&item.address).map_or(0, |k| match verb {
             Verb::Update => k.durations.update + k.durations.ready,
             Verb::AwaitReady => k.durations.ready,
@@ -245,7 +247,7 @@ impl<'a> Builder<'a> {
             address: &item.address,
             provider: &item.provider,
             verb,
-            attributes: decision.attributes.clone(),
+            attributes: Arc::unwrap_or_clone(std::mem::take(&mut decision.attributes)),
             dependencies: item.dependencies(),
             lifecycle: item.lifecycle.clone(),
             prior,

@@ -70,7 +70,7 @@ fn make(input: &Input) -> Result<Plan, Vec<Diagnostic>> {
     }
 
     let mut problems = Vec::new();
-    let decided = decide::decide(input, &declared, &foreign, &records, allowed.as_ref(), &mut problems);
+    let mut decided = decide::decide(input, &declared, &foreign, &records, allowed.as_ref(), &mut problems);
     let orphans = orphans_decided(input, &declared, &decided, orphans, &mut problems);
     problems.extend(still_in_use(input, &declared, &decided, &orphans, &foreign));
     if problems.iter().any(Diagnostic::is_error) {
@@ -78,7 +78,7 @@ fn make(input: &Input) -> Result<Plan, Vec<Diagnostic>> {
     }
 
     let documents = documents_digest(declarations);
-    let built = operations::build(input, &declared, &decided, &orphans, &records, allowed.as_ref(), &documents);
+    let built = operations::build(input, &declared, &mut decided, &orphans, &records, allowed.as_ref(), &documents);
     let changes = changes(&declared, decided, orphans, &records, &built);
     let mut plan = Plan {
         format: FORMAT,

@@ -15,11 +15,13 @@ pub mod state;
 mod surroundings;
 pub mod tables;
 mod text;
+mod verbs;
 
 #[cfg(test)]
 mod samples;
 
-pub use output::{Confirm, Format, Output, Stream};
+pub use output::{Confirm, Output, Stream};
 pub use page::Look;
-pub use redact::Redactor;
-pub use text::{about, elapsed, plural};
+#[cfg(test)]
+pub(crate) use redact::Redactor;
+pub use verbs::{annotated, bug, refreshed};

@@ -39,16 +39,14 @@ fn declare(sketch: &Sketch) -> Vec<Declaration> {
             all.push(thing("lb.l", &[("port", port), ("tag", tag), ("net", "@net.n#id")]));
         }
     }
-    if let (Some(_), Some(_)) = (at(0), at(1)) {
-        if let Some((image, size)) = at(4) {
-            all.push(thing("vm.v[0]", &[("image", image), ("size", size), ("sub", "@sub.s[0]#id")]));
-            if let Some((_, content)) = at(5) {
-                all.push(thing("part.v[0]/f", &[("vm", "@vm.v[0]#id"), ("content", content)]));
-                all.push(thing("part.v[0]/s", &[("vm", "@vm.v[0]#id"), ("reads", "@part.v[0]/f#digest")]));
-            }
-            if let Some((port, _)) = at(6) {
-                all.push(thing("lb.m", &[("port", port), ("backend", "@vm.v[0]#ip")]));
-            }
+    if let (Some(_), Some(_), Some((image, size))) = (at(0), at(1), at(4)) {
+        all.push(thing("vm.v[0]", &[("image", image), ("size", size), ("sub", "@sub.s[0]#id")]));
+        if let Some((_, content)) = at(5) {
+            all.push(thing("part.v[0]/f", &[("vm", "@vm.v[0]#id"), ("content", content)]));
+            all.push(thing("part.v[0]/s", &[("vm", "@vm.v[0]#id"), ("reads", "@part.v[0]/f#digest")]));
+        }
+        if let Some((port, _)) = at(6) {
+            all.push(thing("lb.m", &[("port", port), ("backend", "@vm.v[0]#ip")]));
         }
     }
     if let Some((image, size)) = at(7) {

@@ -1,0 +1,61 @@
+//! `cloudtik apply`.
+
+use super::{context::Context, error::Error, flow, plan::Selection, start::create};
+use crate::exit::Exit;
+use clap::Args;
+use cloudtik_core::{
+    Diagnostic,
+    plan::{FORMAT, Plan},
+};
+use std::path::{Path, PathBuf};
+
+#[derive(Args)]
+pub struct Apply {
+    /// A saved plan, or documents and folders of documents
+    #[arg(required = true, value_name = "PLAN|DOCS")]
+    what: Vec<PathBuf>,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    selection: Selection,
+}
+
+impl Apply {
+    pub async fn run(self, context: &Context) -> Result<Exit, Error> {
+        if let [only] = self.what.as_slice()
+            && let Some(plan) = saved(only)?
+        {
+            let world = context.world(None)?;
+            return flow::change_by(context, &world, &plan, self.yes).await;
+        }
+        create(context, &self.what, Vec::new(), &self.selection, "apply", self.yes).await
+    }
+}
+
+/// Reads a saved plan; `None` for a file that is not JSON, and so a document.
+pub fn saved(path: &Path) -> Result<Option<Plan>, Error> {
+    let Ok(bytes) = std::fs::read(path) else { return Ok(None) };
+    if bytes.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
+        return Ok(None);
+    }
+    let refuse = |detail: String, hint: &str| {
+        Error::request(
+            Diagnostic::error("not-a-plan", "the file is not a plan that can be applied")
+                .detail(format!("`{}`: {detail}", path.display()))
+                .hint(hint),
+        )
+    };
+    let json: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|e| refuse(e.to_string(), "make it anew: `cloudtik plan -o FILE`"))?;
+    match json.get("format").and_then(serde_json::Value::as_u64) {
+        Some(format) if format > u64::from(FORMAT) => Err(refuse(
+            format!("it has format {format}, this binary knows {FORMAT}"),
+            "apply it with the version of cloudtik that made it",
+        )),
+        Some(_) => serde_json::from_value(json)
+            .map(Some)
+            .map_err(|e| refuse(e.to_string(), "make it anew: `cloudtik plan -o FILE`")),
+        None => Err(refuse("it has no `format`".into(), "save plans with `cloudtik plan -o FILE`, not with --json")),
+    }
+}

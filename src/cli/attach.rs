@@ -1,0 +1,31 @@
+//! `cloudtik attach`: a shell on a node.
+
+use super::{context::Context, error::Error, exec, nodes::Recorded};
+use crate::exit::Exit;
+use clap::Args;
+use cloudtik_core::host::Command;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub struct Attach {
+    /// The cluster's document
+    #[arg(value_name = "FILE")]
+    document: PathBuf,
+    /// Attach to the node with this address
+    #[arg(long, value_name = "IP")]
+    node_ip: Option<String>,
+}
+
+impl Attach {
+    pub async fn run(self, context: &Context) -> Result<Exit, Error> {
+        let recorded = Recorded::load(context, &self.document)?;
+        let node = match &self.node_ip {
+            Some(ip) => recorded.node(ip)?,
+            None => recorded.head()?,
+        };
+        let host = recorded.host(&node).await?;
+        let shell =
+            Command::sh("if [ -x /bin/bash ]; then exec /bin/bash -i; else exec /bin/sh -i; fi", Vec::<String>::new());
+        Ok(exec::exit(host.interactive(&shell).await?))
+    }
+}

@@ -1,0 +1,118 @@
+//! What every verb needs: where to write, where state lives, what this binary can do.
+
+use super::{Global, error::Error};
+use crate::{
+    exit::Exit,
+    registry::{self, Platform},
+    view::Output,
+};
+use cloudtik_core::{
+    Scope,
+    state::{Holder, Locked, Snapshot, Store},
+};
+use jiff::Timestamp;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+pub struct Context {
+    pub global: Global,
+    pub out: Output,
+}
+
+impl Context {
+    pub fn new(global: Global, out: Output) -> Self {
+        Context { global, out }
+    }
+
+    /// Writes a verb's result.
+    pub fn print(&self, text: &str) -> Result<Exit, Error> {
+        self.out.result(text).map_err(Error::io("write to standard output"))?;
+        Ok(Exit::Ok)
+    }
+
+    /// `--state`, CLOUDTIK_STATE, what a workspace document says, then the user's own state folder.
+    pub fn home(&self, documented: Option<&str>) -> Result<PathBuf, Error> {
+        let chosen = self.global.state.clone().or_else(|| documented.map(PathBuf::from));
+        let home = match chosen {
+            Some(path) => path,
+            None => state_home()?.join("cloudtik"),
+        };
+        std::path::absolute(&home).map_err(Error::io(format!("find the state folder `{}`", home.display())))
+    }
+
+    pub fn world(&self, documented: Option<&str>) -> Result<World, Error> {
+        let home = self.home(documented)?;
+        let store = registry::store(&home);
+        let platform = registry::platform(&home, &cache_home()?, &self.global.template_dirs)?;
+        Ok(World { home, store, platform })
+    }
+}
+
+/// A state folder with everything that works on it.
+pub struct World {
+    pub home: PathBuf,
+    pub store: Arc<dyn Store>,
+    pub platform: Platform,
+}
+
+impl World {
+    /// Locks scopes in order, so that two runs cannot wait for each other.
+    pub fn lock(&self, scopes: &BTreeSet<Scope>, doing: &str) -> Result<BTreeMap<Scope, Box<dyn Locked>>, Error> {
+        let holder = holder(doing);
+        scopes.iter().map(|scope| Ok((scope.clone(), self.store.lock(scope, &holder)?))).collect()
+    }
+
+    /// The states of `scopes`, and of every other scope in the same workspaces.
+    pub fn read(&self, scopes: &BTreeSet<Scope>) -> Result<BTreeMap<Scope, Snapshot>, Error> {
+        let workspaces: BTreeSet<&str> = scopes.iter().map(Scope::workspace_name).collect();
+        let mut all: BTreeSet<Scope> = scopes.clone();
+        all.extend(workspaces.iter().map(|w| Scope::workspace(w)));
+        all.extend(self.store.scopes()?.into_iter().filter(|s| workspaces.contains(s.workspace_name())));
+        all.into_iter().map(|scope| Ok((scope.clone(), self.store.read(&scope)?))).collect()
+    }
+}
+
+/// `user@host`.
+pub fn who() -> String {
+    let holder = holder("");
+    format!("{}@{}", holder.user, holder.host)
+}
+
+fn holder(doing: &str) -> Holder {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".into());
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_string();
+    Holder { user, host, pid: std::process::id(), started: start_ticks(), since: Timestamp::now(), doing: doing.into() }
+}
+
+/// The process's start time in clock ticks after boot (field 22 of /proc/self/stat); 0 where /proc is missing.
+fn start_ticks() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    after_name.split_whitespace().nth(19).and_then(|ticks| ticks.parse().ok()).unwrap_or(0)
+}
+
+fn state_home() -> Result<PathBuf, Error> {
+    under("XDG_STATE_HOME", ".local/state")
+}
+
+/// Where artifacts are kept: `CLOUDTIK_CACHE`, then the user's cache folder.
+fn cache_home() -> Result<PathBuf, Error> {
+    match std::env::var_os("CLOUDTIK_CACHE").filter(|v| !v.is_empty()) {
+        Some(cache) => std::path::absolute(cache).map_err(Error::io("find the folder that CLOUDTIK_CACHE names")),
+        None => Ok(under("XDG_CACHE_HOME", ".cache")?.join("cloudtik")),
+    }
+}
+
+fn under(variable: &str, default: &str) -> Result<PathBuf, Error> {
+    if let Some(path) = std::env::var_os(variable).filter(|v| Path::new(v).is_absolute()) {
+        return Ok(path.into());
+    }
+    let home = std::env::var_os("HOME").filter(|v| Path::new(v).is_absolute()).ok_or_else(|| {
+        let missing = std::io::Error::new(std::io::ErrorKind::NotFound, format!("neither {variable} nor HOME is set"));
+        Error::Io { what: "find the user's folders".into(), source: missing }
+    })?;
+    Ok(PathBuf::from(home).join(default))
+}

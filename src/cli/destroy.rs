@@ -1,0 +1,61 @@
+//! `cloudtik destroy`.
+
+use super::{
+    context::Context,
+    error::Error,
+    flow::{self, Request},
+    load::{documented_state, documents},
+    plan::Selection,
+};
+use crate::exit::Exit;
+use clap::Args;
+use cloudtik_config::Purpose;
+use cloudtik_core::{Scope, document::Document, plan::Mode};
+use std::{collections::BTreeSet, path::PathBuf};
+
+#[derive(Args)]
+pub struct Destroy {
+    /// Documents, or folders of documents
+    #[arg(required = true, value_name = "DOCS")]
+    documents: Vec<PathBuf>,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Also delete the managed bucket with everything in it
+    #[arg(long)]
+    delete_managed_storage: bool,
+    #[command(flatten)]
+    selection: Selection,
+}
+
+impl Destroy {
+    pub async fn run(self, context: &Context) -> Result<Exit, Error> {
+        remove(context, &self.documents, self.delete_managed_storage, &self.selection, "destroy", self.yes).await
+    }
+}
+
+/// Removes what documents own. A document that is wrong in parts that do not matter here can still be taken down.
+pub async fn remove(
+    context: &Context,
+    paths: &[PathBuf],
+    delete_data: bool,
+    selection: &Selection,
+    command: &str,
+    yes: bool,
+) -> Result<Exit, Error> {
+    let loaded = documents(context, paths, Vec::new(), Purpose::Plan)?;
+    let world = context.world(documented_state(&loaded.documents).as_deref())?;
+    let scopes: BTreeSet<Scope> = loaded.documents.iter().map(Document::scope).collect();
+    let request = Request {
+        mode: Mode::Destroy,
+        declarations: &[],
+        scopes: &scopes,
+        options: selection.options(delete_data),
+        refresh: selection.policy(),
+        notes: &[],
+        sources: &loaded.sources,
+        command,
+        yes,
+    };
+    flow::change(context, &world, &request).await
+}

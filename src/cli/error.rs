@@ -1,0 +1,96 @@
+//! What ends a verb early, and how it is told.
+
+use crate::{exit::Exit, view::Output};
+use cloudtik_core::{Diagnostic, Failure, Sources, state::StoreError};
+use cloudtik_engine::{ApplyError, Unsettled};
+use std::io;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Problems with documents or with the request.
+    #[error("there are problems")]
+    Problems { diagnostics: Vec<Diagnostic>, sources: Box<Sources> },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Provider(#[from] Failure),
+    #[error(transparent)]
+    Unsettled(#[from] Unsettled),
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    #[error("cannot {what}")]
+    Io {
+        what: String,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+        let what = what.into();
+        move |source| Error::Io { what, source }
+    }
+
+    /// One problem with the request itself.
+    pub fn request(diagnostic: Diagnostic) -> Self {
+        Error::Problems { diagnostics: vec![diagnostic], sources: Box::default() }
+    }
+
+    pub fn exit(&self) -> Exit {
+        match self {
+            Error::Problems { .. } => Exit::Invalid,
+            Error::Store(StoreError::Locked { .. }) => Exit::Locked,
+            Error::Apply(ApplyError::Tampered | ApplyError::OtherHistory { .. }) => Exit::Refused,
+            _ => Exit::Failed,
+        }
+    }
+
+    /// Tells the user; returns how the run ends.
+    pub fn report(self, out: &Output) -> Exit {
+        let exit = self.exit();
+        let (diagnostics, sources) = match self {
+            Error::Problems { diagnostics, sources } => (diagnostics, *sources),
+            Error::Unsettled(Unsettled::Ambiguous(diagnostic)) => (vec![*diagnostic], Sources::default()),
+            other => (vec![other.diagnostic()], Sources::default()),
+        };
+        crate::view::diagnostics::show(out, &diagnostics, &sources);
+        exit
+    }
+
+    fn diagnostic(&self) -> Diagnostic {
+        let (id, hint) = match self {
+            Error::Store(StoreError::Locked { .. }) => ("locked", Some("wait for it to end, or interrupt it there")),
+            Error::Store(_) => ("state", None),
+            Error::Apply(ApplyError::Tampered) => ("tampered-plan", Some("make a new plan: `cloudtik plan -o FILE`")),
+            Error::Apply(ApplyError::OtherHistory { .. }) => {
+                ("stale-plan", Some("the scope was destroyed and made anew since: make a new plan"))
+            }
+            Error::Apply(ApplyError::Journal { .. }) => {
+                ("journal", Some("free the disk, then run the same command again"))
+            }
+            Error::Provider(_) => ("provider", None),
+            _ => ("failed", None),
+        };
+        let mut diagnostic = Diagnostic::error(id, self.to_string()).detail(causes(self));
+        if let Error::Provider(failure) = self {
+            diagnostic.hints.extend(failure.hint.clone());
+        }
+        diagnostic.hints.extend(hint.map(String::from));
+        diagnostic
+    }
+}
+
+/// What lies behind an error, each cause on a line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut lines = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if lines.last() != Some(&text) {
+            lines.push(text);
+        }
+        next = cause.source();
+    }
+    lines.join("\n")
+}

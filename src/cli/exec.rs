@@ -1,0 +1,109 @@
+//! `cloudtik exec`: a command on the head, on one node, or on all.
+
+use super::{
+    context::Context,
+    error::Error,
+    nodes::{Recorded, output},
+};
+use crate::{
+    exit::Exit,
+    view::{Output, Stream},
+};
+use clap::Args;
+use cloudtik_core::{
+    host::{Chunk, Command, Host},
+    state::Record,
+};
+use std::{path::PathBuf, sync::Arc};
+
+#[derive(Args)]
+pub struct Exec {
+    /// The cluster's document
+    #[arg(value_name = "FILE")]
+    document: PathBuf,
+    /// The command, for a shell
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    command: Vec<String>,
+    /// Run on the node with this address
+    #[arg(long, value_name = "IP")]
+    node_ip: Option<String>,
+    /// Run on every node at once
+    #[arg(long, conflicts_with = "node_ip")]
+    all_nodes: bool,
+}
+
+impl Exec {
+    pub async fn run(self, context: &Context) -> Result<Exit, Error> {
+        let recorded = Recorded::load(context, &self.document)?;
+        let head = recorded.head()?;
+        let command = Command::new(["/bin/sh", "-c", &self.command.join(" ")]);
+        if self.all_nodes {
+            return everywhere(context, &recorded, &command).await;
+        }
+        let node = match &self.node_ip {
+            Some(ip) => recorded.node(ip)?,
+            None => head,
+        };
+        let host = recorded.host(&node).await?;
+        let code = stream(&context.out, &*host, &command).await?;
+        Ok(exit(code))
+    }
+}
+
+/// Runs a command and passes on what it prints as it comes. Returns its exit code.
+pub async fn stream(out: &Output, host: &dyn Host, command: &Command) -> Result<i32, Error> {
+    let mut broken = None;
+    let code = host
+        .stream(command, &mut |chunk| {
+            let written = match &chunk {
+                Chunk::Out(bytes) => out.raw(Stream::Stdout, bytes),
+                Chunk::Err(bytes) => out.raw(Stream::Stderr, bytes),
+            };
+            if let Err(error) = written {
+                broken.get_or_insert(error);
+            }
+        })
+        .await?;
+    out.raw_end().map_err(Error::io("write output"))?;
+    match broken {
+        Some(source) => Err(Error::Io { what: "write output".into(), source }),
+        None => Ok(code),
+    }
+}
+
+pub fn exit(code: i32) -> Exit {
+    Exit::Job(u8::try_from(code).unwrap_or(u8::MAX))
+}
+
+/// All nodes in parallel; each node's output in one piece, with its name before each line. The worst code is returned.
+async fn everywhere(context: &Context, recorded: &Recorded, command: &Command) -> Result<Exit, Error> {
+    let mut running = tokio::task::JoinSet::new();
+    for (order, node) in recorded.nodes().into_iter().enumerate() {
+        let host = recorded.host(&node).await?;
+        let command = command.clone();
+        running.spawn(async move { (order, node, host.run(&command).await) });
+    }
+    let mut results = running.join_all().await;
+    results.sort_by_key(|(order, _, _)| *order);
+    let mut worst = 0;
+    for (_, node, result) in results {
+        let output = result?;
+        worst = worst.max(output.code);
+        let named = label(&node);
+        for (stream, bytes) in [(Stream::Stdout, &output.stdout), (Stream::Stderr, &output.stderr)] {
+            let text = String::from_utf8_lossy(bytes);
+            let lines: String = text.lines().map(|line| format!("{named}: {line}\n")).collect();
+            context.out.raw(stream, lines.as_bytes()).map_err(Error::io("write output"))?;
+        }
+        if output.code != 0 {
+            context.out.note(&format!("{named}: exit code {}", output.code));
+        }
+    }
+    context.out.raw_end().map_err(Error::io("write output"))?;
+    Ok(exit(worst))
+}
+
+fn label(node: &Arc<Record>) -> String {
+    let host = output(node, "host");
+    if host.is_empty() { output(node, "ip") } else { host }
+}

@@ -1,0 +1,190 @@
+//! The one way from documents to a changed world: lock, settle, observe, plan, show, ask, apply, tell.
+
+use super::{
+    context::{Context, World, who},
+    error::Error,
+    interrupt,
+};
+use crate::{
+    exit::Exit,
+    view::{self, Confirm, progress::Progress},
+};
+use cloudtik_core::{
+    Address, Declaration, Diagnostic, Scope, Sources,
+    plan::{Mode, Plan},
+    provider::Presence,
+    state::{Locked, Snapshot},
+};
+use cloudtik_engine::{ApplyOptions, Input, Interrupt, Options, RefreshPolicy, Summary};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What to plan for.
+pub struct Request<'a> {
+    pub mode: Mode,
+    pub declarations: &'a [Declaration],
+    pub scopes: &'a BTreeSet<Scope>,
+    pub options: Options,
+    pub refresh: RefreshPolicy,
+    pub notes: &'a [Diagnostic],
+    pub sources: &'a Sources,
+    /// For the revision and the lock.
+    pub command: &'a str,
+    /// Apply without asking.
+    pub yes: bool,
+}
+
+pub struct Planned {
+    pub plan: Plan,
+    pub state: BTreeMap<Scope, Snapshot>,
+    pub observed: BTreeMap<Address, Presence>,
+}
+
+type Locks = BTreeMap<Scope, Box<dyn Locked>>;
+
+/// Plans without changing anything but what interrupted runs left open, which is settled first if nobody else is at it.
+pub async fn plan(context: &Context, world: &World, request: &Request<'_>) -> Result<Planned, Error> {
+    let progress = Progress::new(&context.out);
+    let state = world.read(request.scopes)?;
+    let open = state.values().any(|s| request.scopes.contains(&s.scope) && !s.open.is_empty());
+    let state = if open {
+        let mut locks = world.lock(request.scopes, "plan")?;
+        settle(world, &mut locks, &progress).await?;
+        drop(locks);
+        world.read(request.scopes)?
+    } else {
+        state
+    };
+    let planned = decide(world, request, state, &progress).await;
+    progress.finish();
+    planned
+}
+
+async fn settle(world: &World, locks: &mut Locks, progress: &Progress) -> Result<(), Error> {
+    for lock in locks.values_mut() {
+        cloudtik_engine::settle(&world.platform.engine, &mut **lock, progress).await?;
+    }
+    Ok(())
+}
+
+async fn decide(
+    world: &World,
+    request: &Request<'_>,
+    state: BTreeMap<Scope, Snapshot>,
+    progress: &Progress,
+) -> Result<Planned, Error> {
+    let declarations: &[Declaration] = if request.mode == Mode::Destroy { &[] } else { request.declarations };
+    let engine = &world.platform.engine;
+    let observed =
+        cloudtik_engine::observe(engine, declarations, request.scopes, &state, request.refresh, progress).await?;
+    let mut plan = cloudtik_engine::plan(&Input {
+        mode: request.mode,
+        declarations,
+        scopes: request.scopes,
+        state: &state,
+        observed: &observed,
+        kinds: engine.kinds(),
+        options: &request.options,
+    })
+    .map_err(|diagnostics| Error::Problems { diagnostics, sources: Box::new(request.sources.clone()) })?;
+    if request.mode == Mode::Normal && !plan.is_empty() {
+        plan.warnings.splice(0..0, request.notes.iter().cloned());
+        plan.digest = plan.compute_digest();
+    }
+    Ok(Planned { plan, state, observed })
+}
+
+/// Plans under lock, shows, asks and applies.
+pub async fn change(context: &Context, world: &World, request: &Request<'_>) -> Result<Exit, Error> {
+    let interrupt = interrupt::listen().map_err(Error::io("listen for signals"))?;
+    let mut locks = world.lock(request.scopes, request.command)?;
+    let progress = Progress::new(&context.out);
+    settle(world, &mut locks, &progress).await?;
+    let state = world.read(request.scopes)?;
+    let planned = decide(world, request, state, &progress).await?;
+    progress.finish();
+    show(context, &planned.plan, request.sources)?;
+    if planned.plan.is_empty() {
+        return Ok(Exit::Ok);
+    }
+    if let Some(exit) = ask(context, &planned.plan, request.yes)? {
+        return Ok(exit);
+    }
+    carry_out(context, world, &planned.plan, locks, &planned.state, request.command, interrupt).await
+}
+
+/// Applies a plan that was made and saved earlier.
+pub async fn change_by(context: &Context, world: &World, plan: &Plan, yes: bool) -> Result<Exit, Error> {
+    let interrupt = interrupt::listen().map_err(Error::io("listen for signals"))?;
+    let scopes: BTreeSet<Scope> = plan.base.keys().cloned().collect();
+    let mut locks = world.lock(&scopes, "apply")?;
+    let progress = Progress::new(&context.out);
+    settle(world, &mut locks, &progress).await?;
+    progress.finish();
+    show(context, plan, &Sources::default())?;
+    if plan.is_empty() {
+        return Ok(Exit::Ok);
+    }
+    if let Some(exit) = ask(context, plan, yes)? {
+        return Ok(exit);
+    }
+    let state = world.read(&scopes)?;
+    carry_out(context, world, plan, locks, &state, "apply", interrupt).await
+}
+
+fn show(context: &Context, plan: &Plan, sources: &Sources) -> Result<(), Error> {
+    if context.out.is_json() {
+        return context.out.result(&view::plan::json(plan)).map_err(Error::io("write to standard output"));
+    }
+    let options =
+        view::plan::Options { verbose: context.global.verbose, full: context.global.verbose, next: Vec::new() };
+    context.out.note(&view::plan::human(plan, sources, &context.out.look(), &options));
+    Ok(())
+}
+
+/// `None`: go on.
+fn ask(context: &Context, plan: &Plan, yes: bool) -> Result<Option<Exit>, Error> {
+    if yes {
+        return Ok(None);
+    }
+    let question = if plan.mode == Mode::Destroy { "Remove all of this?" } else { "Apply this plan?" };
+    match context.out.confirm(question).map_err(Error::io("ask on the terminal"))? {
+        Confirm::Yes => Ok(None),
+        Confirm::No => {
+            context.out.note("Nothing was changed.");
+            Ok(Some(Exit::Declined))
+        }
+        Confirm::NotAsked => {
+            context.out.note("Nothing was changed: nobody is here to agree. Run it again with `-y`.");
+            Ok(Some(Exit::Declined))
+        }
+    }
+}
+
+async fn carry_out(
+    context: &Context,
+    world: &World,
+    plan: &Plan,
+    locks: Locks,
+    state: &BTreeMap<Scope, Snapshot>,
+    command: &str,
+    interrupt: tokio::sync::watch::Receiver<Interrupt>,
+) -> Result<Exit, Error> {
+    let progress = Progress::new(&context.out);
+    let options = ApplyOptions { who: who(), command: command.into(), interrupt, parallelism: None };
+    let summary = cloudtik_engine::apply(plan, &world.platform.engine, locks, state, options, &progress).await;
+    progress.finish();
+    Ok(outcome(context, &summary?))
+}
+
+fn outcome(context: &Context, summary: &Summary) -> Exit {
+    if summary.interrupted {
+        if !summary.unsettled.is_empty() && !context.out.is_json() {
+            let names: Vec<String> = summary.unsettled.iter().map(Address::short).collect();
+            context
+                .out
+                .note(&format!("Not waited for: {}. The next run finds out what became of them.", names.join(", ")));
+        }
+        return Exit::Interrupted;
+    }
+    if summary.is_complete() { Exit::Ok } else { Exit::Incomplete }
+}

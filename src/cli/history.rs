@@ -1,0 +1,61 @@
+//! `cloudtik history`: what was applied, when and by whom.
+
+use super::{
+    context::Context,
+    error::Error,
+    load::{documented_state, documents},
+};
+use crate::{exit::Exit, view};
+use clap::Args;
+use cloudtik_config::Purpose;
+use cloudtik_core::{Diagnostic, document::Document, state::Store};
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub struct History {
+    /// The document whose history to show
+    #[arg(value_name = "FILE")]
+    document: PathBuf,
+    /// List the resources as they were after this revision (`12` or `r12`)
+    #[arg(long, value_name = "REVISION")]
+    at: Option<String>,
+}
+
+impl History {
+    pub fn run(self, context: &Context) -> Result<Exit, Error> {
+        let loaded = documents(context, std::slice::from_ref(&self.document), Vec::new(), Purpose::Plan)?;
+        let home = context.home(documented_state(&loaded.documents).as_deref())?;
+        let store = crate::registry::store(&home);
+        for document in &loaded.documents {
+            let text = match &self.at {
+                Some(at) => at_revision(context, &*store, document, at)?,
+                None if context.out.is_json() => {
+                    let history = store.history(&document.scope())?;
+                    serde_json::json!({"scope": document.scope(), "revisions": history}).to_string()
+                }
+                None => view::state::history(&store.history(&document.scope())?, &context.out.look()),
+            };
+            context.out.result(&text).map_err(Error::io("write to standard output"))?;
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+fn at_revision(context: &Context, store: &dyn Store, document: &Document, at: &str) -> Result<String, Error> {
+    let number = at.trim_start_matches('r').parse::<u64>().ok();
+    let snapshot = match number {
+        Some(number) => store.at_revision(&document.scope(), number)?,
+        None => None,
+    };
+    let snapshot = snapshot.ok_or_else(|| {
+        Error::request(
+            Diagnostic::error("unknown-revision", "there is no such revision")
+                .detail(format!("{} has no revision `{at}`", document.scope()))
+                .hint("list them: `cloudtik history` with this document"),
+        )
+    })?;
+    if context.out.is_json() {
+        return Ok(cloudtik_core::export::export(&snapshot).to_string());
+    }
+    Ok(view::state::list(&snapshot, &context.out.look()))
+}

@@ -1,0 +1,157 @@
+//! From paths on the command line to declarations.
+
+use super::{
+    context::{Context, World},
+    error::Error,
+};
+use crate::registry;
+use cloudtik_config::{LoadOptions, Loaded, Problems, Purpose};
+use cloudtik_core::{
+    Declaration, Diagnostic, Scope, Severity, Sources,
+    document::{Cluster, Document},
+    node::Endpoint,
+};
+use cloudtik_runtime::Compiled;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+impl From<Problems> for Error {
+    fn from(problems: Problems) -> Self {
+        Error::Problems { diagnostics: problems.diagnostics, sources: Box::new(problems.sources) }
+    }
+}
+
+/// Values that the command line puts over the documents, by dotted path.
+pub type Overrides = Vec<(String, serde_json::Value)>;
+
+/// Documents as checked for a purpose.
+pub fn documents(
+    context: &Context,
+    paths: &[PathBuf],
+    overrides: Overrides,
+    purpose: Purpose,
+) -> Result<Loaded, Error> {
+    let catalog = registry::catalog(&context.global.template_dirs)?;
+    let mut overrides = overrides;
+    if let Some(model) = &context.global.node_model {
+        overrides.push(("provider.node_model".into(), model.clone().into()));
+    }
+    let options = LoadOptions {
+        template_dirs: context.global.template_dirs.clone(),
+        runtimes: catalog.names().map(String::from).collect(),
+        providers: registry::providers(),
+        overrides,
+        purpose,
+    };
+    Ok(cloudtik_config::load(paths, &options)?)
+}
+
+/// The state folder that a workspace document among these asks for.
+pub fn documented_state(documents: &[Document]) -> Option<String> {
+    documents.iter().find_map(|document| match document {
+        Document::Workspace(workspace) => workspace.state.clone(),
+        Document::Cluster(_) => None,
+    })
+}
+
+/// Documents compiled to declarations.
+pub struct Program {
+    pub documents: Vec<Document>,
+    pub sources: Sources,
+    pub declarations: Vec<Declaration>,
+    pub scopes: BTreeSet<Scope>,
+    /// What the runtimes of each cluster became.
+    pub compiled: BTreeMap<Scope, Compiled>,
+    /// Warnings of the documents, and notes on how things are made here.
+    pub notes: Vec<Diagnostic>,
+}
+
+impl Program {
+    /// Loads and compiles. Every problem of every document is reported at once.
+    pub fn load(context: &Context, paths: &[PathBuf], overrides: Overrides) -> Result<(Self, World), Error> {
+        let loaded = documents(context, paths, overrides, Purpose::Plan)?;
+        let world = context.world(documented_state(&loaded.documents).as_deref())?;
+        let program = Program::compile(loaded, &world)?;
+        Ok((program, world))
+    }
+
+    fn compile(loaded: Loaded, world: &World) -> Result<Self, Error> {
+        let mut program = Program {
+            scopes: loaded.documents.iter().map(Document::scope).collect(),
+            documents: Vec::new(),
+            sources: loaded.sources,
+            declarations: Vec::new(),
+            compiled: BTreeMap::new(),
+            notes: loaded.warnings,
+        };
+        let mut problems = Vec::new();
+        for document in &loaded.documents {
+            if let Err(mut found) = program.document(document, world) {
+                problems.append(&mut found);
+            }
+        }
+        program.documents = loaded.documents;
+        if problems.iter().any(Diagnostic::is_error) {
+            problems.extend(program.notes.into_iter().filter(|n| n.severity == Severity::Warning));
+            cloudtik_core::diagnostic::sort(&mut problems);
+            return Err(Error::Problems { diagnostics: problems, sources: Box::new(program.sources) });
+        }
+        cloudtik_core::diagnostic::sort(&mut program.notes);
+        Ok(program)
+    }
+
+    fn document(&mut self, document: &Document, world: &World) -> Result<(), Vec<Diagnostic>> {
+        let compiler = world.platform.compilers.get(document.provider()).ok_or_else(|| vec![no_provider(document)])?;
+        self.notes.extend(compiler.notes(document));
+        match document {
+            Document::Workspace(workspace) => self.declarations.extend(compiler.workspace(workspace)?),
+            Document::Cluster(cluster) => {
+                let (machines, nodes) = compiler.cluster(cluster)?;
+                let mut compiled = cloudtik_runtime::declare(cluster, &nodes, &world.platform.catalog)?;
+                self.declarations.extend(machines);
+                self.declarations.append(&mut compiled.declarations);
+                for endpoint in &compiled.endpoints {
+                    self.declarations.extend(compiler.publish(cluster, endpoint));
+                }
+                self.notes.append(&mut compiled.warnings);
+                self.compiled.insert(document.scope(), compiled);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn clusters(&self) -> impl Iterator<Item = &Cluster> {
+        self.documents.iter().filter_map(|document| match document {
+            Document::Cluster(cluster) => Some(&**cluster),
+            Document::Workspace(_) => None,
+        })
+    }
+
+    pub fn endpoints(&self, scope: &Scope) -> &[Endpoint] {
+        self.compiled.get(scope).map_or(&[], |compiled| &compiled.endpoints)
+    }
+}
+
+fn no_provider(document: &Document) -> Diagnostic {
+    let name = document.provider();
+    Diagnostic::error("provider-unavailable", "this build lacks the provider")
+        .detail(format!("`{name}` is not compiled in"))
+        .at(document.origin())
+        .hint(format!("build with it: `cargo install --path . --features {name}`"))
+}
+
+/// Loads exactly one cluster document.
+pub fn cluster(context: &Context, path: &PathBuf, overrides: Overrides) -> Result<(Cluster, World), Error> {
+    let loaded = documents(context, std::slice::from_ref(path), overrides, Purpose::Plan)?;
+    let world = context.world(documented_state(&loaded.documents).as_deref())?;
+    match loaded.documents.into_iter().next() {
+        Some(Document::Cluster(cluster)) => Ok((*cluster, world)),
+        _ => Err(Error::request(
+            Diagnostic::error("not-a-cluster", "this verb needs a cluster document")
+                .detail(format!("`{}` is a workspace", path.display()))
+                .hint("give the file that names the cluster, with `cluster_name`"),
+        )),
+    }
+}

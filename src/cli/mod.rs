@@ -1,0 +1,190 @@
+//! The command line: one file per verb. Verbs are thin: they load documents, call the engine and hand data to `view`.
+
+mod apply;
+mod attach;
+mod completions;
+mod config;
+mod context;
+mod destroy;
+mod error;
+mod exec;
+mod flow;
+mod graph;
+mod head_ip;
+mod history;
+mod info;
+mod interrupt;
+mod load;
+mod nodes;
+mod plan;
+mod refresh;
+mod schema;
+mod show;
+mod start;
+mod state;
+mod status;
+mod stop;
+mod submit;
+mod validate;
+mod worker_ips;
+mod workspace;
+
+use crate::{exit::Exit, view::Output};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use context::Context;
+pub use error::Error;
+use std::path::PathBuf;
+
+const AFTER: &str = "\
+Exit codes: 0 done, 1 failed, 2 changes (plan --detailed-exitcode), 3 wrong documents or request, 4 applied in part, \
+5 locked, 6 plan refused, 7 declined, 64 usage, 70 bug, 130 interrupted; exec and submit return the command's own.";
+
+/// Plan and apply analytics and AI clusters from two short YAML files.
+#[derive(Parser)]
+#[command(name = "cloudtik", version, after_help = AFTER, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct Global {
+    /// Folder that holds state [default: the workspace document's `state:`, then $XDG_STATE_HOME/cloudtik]
+    #[arg(long, global = true, env = "CLOUDTIK_STATE", value_name = "DIR", help_heading = "Global options")]
+    pub state: Option<PathBuf>,
+    /// Folder searched for templates before the shipped ones; may be repeated
+    #[arg(
+        long = "template-dir",
+        global = true,
+        env = "CLOUDTIK_USER_TEMPLATES",
+        value_delimiter = ',',
+        value_name = "DIR",
+        help_heading = "Global options"
+    )]
+    pub template_dirs: Vec<PathBuf>,
+    /// How local nodes are made: auto, namespaces, namespaces-root or loopback
+    #[arg(long, global = true, env = "CLOUDTIK_NODE_MODEL", value_name = "MODEL", help_heading = "Global options")]
+    pub node_model: Option<String>,
+    /// Print machine-readable lines instead of text
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub json: bool,
+    /// Print without colours, as with NO_COLOR
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub no_color: bool,
+    /// Show more
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    pub verbose: bool,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Show what apply would do
+    Plan(plan::Plan),
+    /// Make it so
+    Apply(apply::Apply),
+    /// Remove everything that the documents own
+    Destroy(destroy::Destroy),
+    /// Show a saved plan, or recorded state
+    Show(show::Show),
+    /// Compare the record with the world and take note of what changed
+    Refresh(refresh::Refresh),
+    /// Draw the graph of a plan
+    Graph(graph::Graph),
+    /// Check documents without touching anything
+    Validate(validate::Validate),
+    /// Print the JSON Schema of a document
+    Schema(schema::Schema),
+    /// Look at documents as they are after merging
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Create, delete and look at workspaces
+    #[command(subcommand)]
+    Workspace(workspace::Workspace),
+    /// Create or update a cluster
+    #[command(alias = "up")]
+    Start(start::Start),
+    /// Remove a cluster
+    #[command(alias = "down")]
+    Stop(stop::Stop),
+    /// List a cluster's nodes and what they do
+    Status(status::Status),
+    /// Tell how to reach and use a cluster
+    Info(info::Info),
+    /// Print the head's address
+    #[command(name = "head-ip", alias = "head_ip")]
+    HeadIp(head_ip::HeadIp),
+    /// Print the workers' addresses
+    #[command(name = "worker-ips", alias = "worker_ips")]
+    WorkerIps(worker_ips::WorkerIps),
+    /// Run a command on the head, on one node or on all
+    Exec(exec::Exec),
+    /// Send a script or jar to the head and run it
+    Submit(submit::Submit),
+    /// Open a shell on the head or on a node
+    Attach(attach::Attach),
+    /// List revisions, or what one of them holds
+    History(history::History),
+    /// Look at and repair recorded state
+    #[command(subcommand)]
+    State(state::State),
+    /// Print completions for a shell
+    Completions(completions::Completions),
+    /// Write manual pages into a folder
+    Man(completions::Man),
+}
+
+/// Parses the command line and runs the verb.
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let usage = error.use_stderr();
+            // A closed terminal leaves nobody to tell.
+            let _ = error.print();
+            return if usage { Exit::Usage } else { Exit::Ok };
+        }
+    };
+    let out = Output::detect(cli.global.json, cli.global.no_color);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(source) => return error::Error::Io { what: "start the runtime".into(), source }.report(&out),
+    };
+    let context = Context::new(cli.global, out);
+    let result = runtime.block_on(run(cli.verb, &context));
+    // Abandoned calls must not hold the process back.
+    runtime.shutdown_background();
+    match result {
+        Ok(exit) => exit,
+        Err(error) => error.report(&context.out),
+    }
+}
+
+async fn run(verb: Verb, context: &Context) -> Result<Exit, error::Error> {
+    match verb {
+        Verb::Plan(verb) => verb.run(context).await,
+        Verb::Apply(verb) => verb.run(context).await,
+        Verb::Destroy(verb) => verb.run(context).await,
+        Verb::Show(verb) => verb.run(context),
+        Verb::Refresh(verb) => verb.run(context).await,
+        Verb::Graph(verb) => verb.run(context).await,
+        Verb::Validate(verb) => verb.run(context),
+        Verb::Schema(verb) => verb.run(context),
+        Verb::Config(verb) => verb.run(context),
+        Verb::Workspace(verb) => verb.run(context).await,
+        Verb::Start(verb) => verb.run(context).await,
+        Verb::Stop(verb) => verb.run(context).await,
+        Verb::Status(verb) => verb.run(context).await,
+        Verb::Info(verb) => verb.run(context).await,
+        Verb::HeadIp(verb) => verb.run(context),
+        Verb::WorkerIps(verb) => verb.run(context),
+        Verb::Exec(verb) => verb.run(context).await,
+        Verb::Submit(verb) => verb.run(context).await,
+        Verb::Attach(verb) => verb.run(context).await,
+        Verb::History(verb) => verb.run(context),
+        Verb::State(verb) => verb.run(context),
+        Verb::Completions(verb) => verb.run(context, Cli::command()),
+        Verb::Man(verb) => verb.run(context, Cli::command()),
+    }
+}

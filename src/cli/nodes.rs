@@ -1,0 +1,90 @@
+//! The recorded nodes of a cluster, and how to reach them.
+
+use super::{
+    context::{Context, World},
+    error::Error,
+    load,
+};
+use cloudtik_core::{
+    Diagnostic, Failure, FailureKind, Scope, Value,
+    document::Cluster,
+    host::Host,
+    state::{Record, Snapshot},
+};
+use std::{path::PathBuf, sync::Arc};
+
+/// A cluster's document together with what is recorded of it.
+pub struct Recorded {
+    pub cluster: Cluster,
+    pub world: World,
+    pub scope: Scope,
+    pub state: Snapshot,
+}
+
+impl Recorded {
+    pub fn load(context: &Context, document: &PathBuf) -> Result<Self, Error> {
+        let (cluster, world) = load::cluster(context, document, Vec::new())?;
+        let scope = Scope::cluster(&cluster.workspace, &cluster.name);
+        let state = world.store.read(&scope)?;
+        Ok(Recorded { cluster, world, scope, state })
+    }
+
+    /// The head first, then workers in order.
+    pub fn nodes(&self) -> Vec<Arc<Record>> {
+        let mut nodes = instances(&self.state);
+        nodes.sort_by_key(|record| record.address.name() != "head");
+        nodes
+    }
+
+    pub fn head(&self) -> Result<Arc<Record>, Error> {
+        self.nodes().into_iter().find(|r| r.address.name() == "head").ok_or_else(|| self.not_there("head"))
+    }
+
+    pub fn workers(&self) -> Vec<Arc<Record>> {
+        self.nodes().into_iter().filter(|r| r.address.name() != "head").collect()
+    }
+
+    /// The node with this address or name.
+    pub fn node(&self, ip: &str) -> Result<Arc<Record>, Error> {
+        let found = self.nodes().into_iter().find(|r| output(r, "ip") == ip || output(r, "host") == ip);
+        found.ok_or_else(|| {
+            let known: Vec<String> = self.nodes().iter().map(|r| output(r, "ip")).collect();
+            Error::request(
+                Diagnostic::error("unknown-node", "the cluster has no such node")
+                    .detail(format!("`{ip}` is no node of {}", self.scope))
+                    .hint(format!("nodes are: {}", known.join(", "))),
+            )
+        })
+    }
+
+    pub async fn host(&self, record: &Record) -> Result<Arc<dyn Host>, Error> {
+        let connection = record.outputs.get("connection").unwrap_or(&Value::Unset);
+        let via = connection.at("via").and_then(Value::as_text).unwrap_or_default();
+        let connector = self.world.platform.connectors.get(via).ok_or_else(|| {
+            Failure::new(
+                FailureKind::Environment,
+                format!("reach {}", record.address.short()),
+                format!("this build cannot connect by `{via}`"),
+            )
+        })?;
+        Ok(connector.connect(connection).await?)
+    }
+
+    fn not_there(&self, what: &str) -> Error {
+        Error::request(
+            Diagnostic::error("not-running", "the cluster is not running")
+                .detail(format!("no {what} of {} is recorded in {}", self.scope, self.world.store.place()))
+                .hint("start it: `cloudtik start` with this document"),
+        )
+    }
+}
+
+/// The machines of a scope, in address order.
+pub fn instances(state: &Snapshot) -> Vec<Arc<Record>> {
+    state.records.values().filter(|r| r.address.kind() == "instance" && !r.only_deposed).cloned().collect()
+}
+
+/// An output (or input) as text; empty when there is none.
+pub fn output(record: &Record, name: &str) -> String {
+    record.attribute(name).and_then(Value::scalar_text).unwrap_or_default()
+}

@@ -1,0 +1,131 @@
+//! `cloudtik plan`.
+
+use super::{
+    context::Context,
+    error::Error,
+    flow::{self, Request},
+    load::Program,
+};
+use crate::{exit::Exit, view};
+use clap::Args;
+use cloudtik_core::plan::Mode;
+use cloudtik_engine::{Options, RefreshPolicy};
+use std::path::PathBuf;
+
+/// What a plan is made for; shared by every verb that plans.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Selection {
+    /// Change only these resources and what they need (an address, a node, a group, a kind); may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub target: Vec<String>,
+    /// Leave these resources alone, and what needs them; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub exclude: Vec<String>,
+    /// Replace these resources even if nothing changed, protected ones too; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub replace: Vec<String>,
+    /// Look at the world first, or believe the record
+    #[arg(long, value_name = "WHAT", default_value = "all", value_parser = ["all", "none"])]
+    pub refresh: String,
+}
+
+impl Selection {
+    pub fn options(&self, delete_data: bool) -> Options {
+        Options {
+            targets: self.target.clone(),
+            excludes: self.exclude.clone(),
+            replace: self.replace.clone(),
+            delete_data,
+        }
+    }
+
+    pub fn policy(&self) -> RefreshPolicy {
+        if self.refresh == "none" { RefreshPolicy::None } else { RefreshPolicy::All }
+    }
+}
+
+#[derive(Args)]
+pub struct Plan {
+    /// Documents, or folders of documents
+    #[arg(required = true, value_name = "DOCS")]
+    documents: Vec<PathBuf>,
+    /// Save the plan, to be applied as it is
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Print the plan as a comment for a review
+    #[arg(long)]
+    markdown: bool,
+    /// Exit with 2 when there are changes
+    #[arg(long)]
+    detailed_exitcode: bool,
+    /// Plan the removal of everything that the documents own
+    #[arg(long)]
+    destroy: bool,
+    #[command(flatten)]
+    selection: Selection,
+}
+
+impl Plan {
+    pub async fn run(self, context: &Context) -> Result<Exit, Error> {
+        let (program, world) = Program::load(context, &self.documents, Vec::new())?;
+        let planned = flow::plan(
+            context,
+            &world,
+            &Request {
+                mode: if self.destroy { Mode::Destroy } else { Mode::Normal },
+                declarations: &program.declarations,
+                scopes: &program.scopes,
+                options: self.selection.options(false),
+                refresh: self.selection.policy(),
+                notes: &program.notes,
+                sources: &program.sources,
+                command: "plan",
+                yes: false,
+            },
+        )
+        .await?;
+        self.show(context, &planned.plan, &program)?;
+        let changes = self.detailed_exitcode && !planned.plan.is_empty();
+        Ok(if changes { Exit::Changes } else { Exit::Ok })
+    }
+
+    fn show(&self, context: &Context, plan: &cloudtik_core::plan::Plan, program: &Program) -> Result<(), Error> {
+        let out = &context.out;
+        if let Some(file) = &self.out {
+            let text = serde_json::to_string(plan).map_err(std::io::Error::other);
+            text.and_then(|text| std::fs::write(file, text))
+                .map_err(Error::io(format!("save the plan to `{}`", file.display())))?;
+        }
+        let text = if out.is_json() {
+            view::plan::json(plan)
+        } else if self.markdown {
+            let scopes: Vec<String> = program.scopes.iter().map(ToString::to_string).collect();
+            view::plan::markdown(plan, &scopes.join("+"), view::plan::MARKDOWN_LIMIT, &out.look())
+        } else {
+            let verbose = context.global.verbose;
+            let next = self.next(plan);
+            view::plan::human(
+                plan,
+                &program.sources,
+                &out.look(),
+                &view::plan::Options { verbose, full: verbose, next },
+            )
+        };
+        out.result(&text).map_err(Error::io("write to standard output"))
+    }
+
+    fn next(&self, plan: &cloudtik_core::plan::Plan) -> Vec<(String, String)> {
+        if plan.is_empty() {
+            return Vec::new();
+        }
+        let (verb, what) = if self.destroy { ("destroy", "remove it") } else { ("apply", "make it so") };
+        let command = match &self.out {
+            Some(file) => format!("cloudtik apply {}", file.display()),
+            None => {
+                let names: Vec<String> = self.documents.iter().map(|d| d.display().to_string()).collect();
+                format!("cloudtik {verb} {}", names.join(" "))
+            }
+        };
+        vec![(command, what.into())]
+    }
+}

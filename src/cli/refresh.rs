@@ -1,0 +1,74 @@
+//! `cloudtik refresh`: takes note of outputs that changed, and tells what differs from the record.
+
+use super::{
+    context::Context,
+    error::Error,
+    flow::{self, Request},
+    load::Program,
+};
+use crate::{exit::Exit, view};
+use clap::Args;
+use cloudtik_core::{
+    plan::Mode,
+    provider::Presence,
+    state::{Entry, Mutation, Record},
+};
+use cloudtik_engine::{Options, RefreshPolicy};
+use jiff::Timestamp;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub struct Refresh {
+    /// Documents, or folders of documents
+    #[arg(required = true, value_name = "DOCS")]
+    documents: Vec<PathBuf>,
+}
+
+impl Refresh {
+    pub async fn run(self, context: &Context) -> Result<Exit, Error> {
+        let (program, world) = Program::load(context, &self.documents, Vec::new())?;
+        let request = Request {
+            mode: Mode::Normal,
+            declarations: &program.declarations,
+            scopes: &program.scopes,
+            options: Options::default(),
+            refresh: RefreshPolicy::All,
+            notes: &[],
+            sources: &program.sources,
+            command: "refresh",
+            yes: true,
+        };
+        let planned = flow::plan(context, &world, &request).await?;
+        let mut noted = 0;
+        for (scope, mut lock) in world.lock(&program.scopes, "refresh")? {
+            let mutations: Vec<Mutation> = lock
+                .snapshot()
+                .records
+                .values()
+                .filter_map(|record| fresher(record, planned.observed.get(&record.address)?))
+                .map(|record| Mutation::Put(Box::new(record)))
+                .collect();
+            noted += mutations.len();
+            if !mutations.is_empty() {
+                lock.append(&[Entry::Edit { what: format!("refresh {scope}"), mutations, at: Timestamp::now() }])?;
+            }
+        }
+        let text = if context.out.is_json() {
+            serde_json::json!({"event": "refreshed", "noted": noted, "drift": planned.plan.drift}).to_string()
+        } else {
+            view::refreshed(&planned.plan.drift, noted)
+        };
+        context.print(&text)
+    }
+}
+
+/// The record with the outputs that were seen, when they differ. Inputs stay: drift is a plan's business.
+fn fresher(record: &Record, seen: &Presence) -> Option<Record> {
+    let Presence::Present { outputs, .. } = seen else { return None };
+    let changed = outputs.iter().any(|(name, value)| record.outputs.get(name) != Some(value));
+    changed.then(|| {
+        let mut fresher = record.clone();
+        fresher.outputs.extend(outputs.clone());
+        fresher
+    })
+}

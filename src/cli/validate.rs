@@ -1,0 +1,28 @@
+//! `cloudtik validate`: documents checked, nothing touched and nothing asked of any provider.
+
+use super::{context::Context, error::Error, load::documents};
+use crate::{exit::Exit, view};
+use clap::Args;
+use cloudtik_config::Purpose;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub struct Validate {
+    /// Documents, or folders of documents
+    #[arg(required = true, value_name = "DOCS")]
+    documents: Vec<PathBuf>,
+}
+
+impl Validate {
+    pub fn run(self, context: &Context) -> Result<Exit, Error> {
+        let loaded = documents(context, &self.documents, Vec::new(), Purpose::Validate)?;
+        view::diagnostics::show(&context.out, &loaded.warnings, &loaded.sources);
+        let names: Vec<String> = loaded.documents.iter().map(|d| d.scope().to_string()).collect();
+        let text = if context.out.is_json() {
+            serde_json::json!({"event": "valid", "documents": names}).to_string()
+        } else {
+            format!("Valid: {}", names.join(", "))
+        };
+        context.print(&text)
+    }
+}

@@ -1,0 +1,230 @@
+//! `cloudtik workspace`: thin verbs over plan and apply, and what is recorded of a workspace.
+
+use super::{
+    context::Context,
+    destroy,
+    error::Error,
+    flow::{self, Request},
+    load::{Program, documented_state, documents},
+    nodes::{instances, output},
+    plan::Selection,
+    start,
+};
+use crate::{
+    exit::Exit,
+    view::tables::{Block, Table},
+};
+use clap::{Args, Subcommand};
+use cloudtik_config::Purpose;
+use cloudtik_core::{
+    Diagnostic, Scope,
+    document::{self, Document},
+    plan::{Action, Mode},
+    state::{Snapshot, Store},
+};
+use cloudtik_engine::{Options, RefreshPolicy};
+use std::path::PathBuf;
+
+#[derive(Subcommand)]
+pub enum Workspace {
+    /// Create a workspace
+    Create(Change),
+    /// Remove a workspace
+    Delete(Delete),
+    /// Change a workspace to what its document says
+    Update(Change),
+    /// Tell whether a workspace is complete
+    Status(Look),
+    /// Tell what a workspace has
+    Info(Look),
+    /// List the clusters of a workspace
+    #[command(alias = "list-clusters")]
+    Clusters(Look),
+}
+
+#[derive(Args)]
+pub struct Change {
+    /// The workspace's document
+    #[arg(value_name = "FILE")]
+    document: PathBuf,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Use this name instead of the document's
+    #[arg(short = 'n', long, value_name = "NAME")]
+    workspace_name: Option<String>,
+    #[command(flatten)]
+    selection: Selection,
+}
+
+#[derive(Args)]
+pub struct Delete {
+    /// The workspace's document
+    #[arg(value_name = "FILE")]
+    document: PathBuf,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Also delete the managed bucket with everything in it
+    #[arg(long)]
+    delete_managed_storage: bool,
+}
+
+#[derive(Args)]
+pub struct Look {
+    /// The workspace's document
+    #[arg(value_name = "FILE")]
+    document: PathBuf,
+}
+
+impl Workspace {
+    pub async fn run(self, context: &Context) -> Result<Exit, Error> {
+        match self {
+            Workspace::Create(change) => change.run(context, "workspace create").await,
+            Workspace::Update(change) => change.run(context, "workspace update").await,
+            Workspace::Delete(delete) => delete.run(context).await,
+            Workspace::Status(look) => look.status(context).await,
+            Workspace::Info(look) => look.info(context),
+            Workspace::Clusters(look) => look.clusters(context),
+        }
+    }
+}
+
+impl Change {
+    async fn run(self, context: &Context, command: &str) -> Result<Exit, Error> {
+        let overrides =
+            self.workspace_name.map(|name| ("workspace_name".to_string(), name.into())).into_iter().collect();
+        start::create(context, &[self.document], overrides, &self.selection, command, self.yes).await
+    }
+}
+
+impl Delete {
+    async fn run(self, context: &Context) -> Result<Exit, Error> {
+        let all = Selection { refresh: "all".into(), ..Selection::default() };
+        let data = self.delete_managed_storage;
+        destroy::remove(context, &[self.document], data, &all, "workspace delete", self.yes).await
+    }
+}
+
+impl Look {
+    fn load(&self, context: &Context) -> Result<(document::Workspace, std::sync::Arc<dyn Store>), Error> {
+        let loaded = documents(context, std::slice::from_ref(&self.document), Vec::new(), Purpose::Plan)?;
+        let home = context.home(documented_state(&loaded.documents).as_deref())?;
+        match loaded.documents.into_iter().next() {
+            Some(Document::Workspace(workspace)) => Ok((workspace, crate::registry::store(&home))),
+            _ => Err(Error::request(
+                Diagnostic::error("not-a-workspace", "this verb needs a workspace document")
+                    .detail(format!("`{}` is a cluster", self.document.display()))
+                    .hint("give the file without `cluster_name`"),
+            )),
+        }
+    }
+
+    /// The upstream's words for a workspace's existence, decided by a plan instead of by counting.
+    async fn status(self, context: &Context) -> Result<Exit, Error> {
+        let (program, world) = Program::load(context, &[self.document], Vec::new())?;
+        let request = Request {
+            mode: Mode::Normal,
+            declarations: &program.declarations,
+            scopes: &program.scopes,
+            options: Options::default(),
+            refresh: RefreshPolicy::All,
+            notes: &[],
+            sources: &program.sources,
+            command: "workspace status",
+            yes: false,
+        };
+        let planned = flow::plan(context, &world, &request).await?;
+        let missing = planned.plan.changes.iter().filter(|c| c.action == Action::Create).count();
+        let stored = planned.plan.changes.iter().any(|c| c.address.kind() == "bucket" && c.action != Action::Create);
+        let declared = program.declarations.len();
+        let (word, detail) = match missing {
+            0 if planned.plan.is_empty() => ("COMPLETED", String::new()),
+            0 => ("COMPLETED", "differs from its document: see `cloudtik plan`".into()),
+            n if n == declared => ("NOT EXIST", String::new()),
+            n if stored && n == declared - 1 => ("STORAGE_ONLY", String::new()),
+            n => ("IN_COMPLETED", format!("{n} of {declared} resources are missing: see `cloudtik plan`")),
+        };
+        let scope = program.scopes.iter().next().map(ToString::to_string).unwrap_or_default();
+        let text = if context.out.is_json() {
+            serde_json::json!({"scope": scope, "status": word, "missing": missing, "declared": declared}).to_string()
+        } else if detail.is_empty() {
+            format!("{scope}: {word}")
+        } else {
+            format!("{scope}: {word} ({detail})")
+        };
+        context.print(&text)
+    }
+
+    fn info(self, context: &Context) -> Result<Exit, Error> {
+        let (workspace, store) = self.load(context)?;
+        let scope = Scope::workspace(&workspace.name);
+        let state = store.read(&scope)?;
+        if context.out.is_json() {
+            return context.print(&cloudtik_core::export::export(&state).to_string());
+        }
+        let mut block = Block::new();
+        block.heading(format!("Workspace {}", workspace.name));
+        block.pair("provider", &workspace.provider_type);
+        block.pair("state", store.place());
+        block.pair("resources", state.records.len().to_string());
+        block.pair("revision", state.revision.to_string());
+        for record in state.records.values() {
+            let shown: Vec<String> = ["uri", "cidr", "node_model", "gateway", "proxy", "mode"]
+                .iter()
+                .map(|name| (name, output(record, name)))
+                .filter(|(_, value)| !value.is_empty())
+                .map(|(name, value)| format!("{name} {value}"))
+                .collect();
+            block.pair(record.address.short(), if shown.is_empty() { "ready".into() } else { shown.join(", ") });
+        }
+        let clusters: Vec<String> = clusters(&*store, &workspace.name)?
+            .iter()
+            .filter_map(|s| s.scope.cluster_name().map(String::from))
+            .collect();
+        block.pair("clusters", clusters.join(", "));
+        context.print(&block.render(&context.out.look()))
+    }
+
+    fn clusters(self, context: &Context) -> Result<Exit, Error> {
+        let (workspace, store) = self.load(context)?;
+        let clusters = clusters(&*store, &workspace.name)?;
+        let mut table = Table::new(["cluster", "head-ip", "workers", "resources", "revision"]).or_empty("No clusters.");
+        let mut rows = Vec::new();
+        for state in &clusters {
+            let nodes = instances(state);
+            let head = nodes.iter().find(|r| r.address.name() == "head");
+            let head_ip = head.map(|r| output(r, "ip")).unwrap_or_default();
+            let workers = nodes.iter().filter(|r| r.address.name() != "head").count();
+            let name = state.scope.cluster_name().unwrap_or_default().to_string();
+            rows.push(serde_json::json!({"cluster": name, "head_ip": head_ip, "workers": workers}));
+            table.row([
+                name,
+                head_ip,
+                workers.to_string(),
+                state.records.len().to_string(),
+                state.revision.to_string(),
+            ]);
+        }
+        let text = if context.out.is_json() {
+            serde_json::Value::Array(rows).to_string()
+        } else {
+            table.render(&context.out.look())
+        };
+        context.print(&text)
+    }
+}
+
+/// Clusters of a workspace that own anything, in name order.
+fn clusters(store: &dyn Store, workspace: &str) -> Result<Vec<Snapshot>, Error> {
+    let mut found = Vec::new();
+    for scope in store.scopes()? {
+        if scope.workspace_name() == workspace && scope.cluster_name().is_some() {
+            let snapshot = store.read(&scope)?;
+            if !snapshot.records.is_empty() {
+                found.push(snapshot);
+            }
+        }
+    }
+    Ok(found)
+}

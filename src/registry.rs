@@ -1,0 +1,88 @@
+//! The only lists of providers, stores and connectors.
+
+use crate::cli::Error;
+use cloudtik_core::{host::Connector, node::Compile, provider::Provider, state::Store};
+use cloudtik_engine::Registry;
+use cloudtik_redb::RedbStore;
+use cloudtik_runtime::{Catalog, Runtime};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Everything this binary can work with.
+pub struct Platform {
+    pub engine: Registry,
+    pub compilers: BTreeMap<&'static str, Arc<dyn Compile>>,
+    pub connectors: BTreeMap<String, Arc<dyn Connector>>,
+    pub catalog: Catalog,
+}
+
+/// One provider: how its documents compile, how its resources are managed, how its nodes are reached.
+struct Part {
+    name: &'static str,
+    compile: Arc<dyn Compile>,
+    manage: Arc<dyn Provider>,
+    connect: Option<Arc<dyn Connector>>,
+}
+
+/// The providers in this build.
+fn parts(home: &Path, cache: &Path) -> Result<Vec<Part>, Error> {
+    Ok(vec![
+        #[cfg(feature = "local")]
+        local(home, cache)?,
+    ])
+}
+
+/// Their names, as documents use them.
+pub fn providers() -> BTreeSet<String> {
+    let names: &[&str] = &[
+        #[cfg(feature = "local")]
+        "local",
+    ];
+    names.iter().map(ToString::to_string).collect()
+}
+
+#[cfg(feature = "local")]
+fn local(home: &Path, cache: &Path) -> Result<Part, Error> {
+    let config = cloudtik_local::LocalConfig::new(home.join("local"), cache.to_path_buf())
+        .map_err(Error::io("find this program's own file"))?;
+    let local = Arc::new(cloudtik_local::Local::new(config.clone()));
+    let connector = Arc::new(cloudtik_local::LocalConnector::new(config));
+    Ok(Part { name: "local", compile: local.clone(), manage: local, connect: Some(connector) })
+}
+
+/// Runs a hidden subcommand of a provider; `None` when `args` is an ordinary command line.
+pub fn hidden(args: &[OsString]) -> Option<u8> {
+    let hidden: &[fn(&[OsString]) -> Option<u8>] = &[
+        #[cfg(feature = "local")]
+        cloudtik_local::hidden,
+    ];
+    hidden.iter().find_map(|run| run(args))
+}
+
+pub fn store(home: &Path) -> Arc<dyn Store> {
+    Arc::new(RedbStore::new(home))
+}
+
+/// The runtimes that documents may select: the shipped ones, and those in the user's own folders.
+pub fn catalog(folders: &[PathBuf]) -> Result<Catalog, Error> {
+    Catalog::with_folders(folders).map_err(|diagnostics| Error::Problems { diagnostics, sources: Box::default() })
+}
+
+/// Providers over one state home. `cache` holds artifacts; `folders` the user's own templates.
+pub fn platform(home: &Path, cache: &Path, folders: &[PathBuf]) -> Result<Platform, Error> {
+    let parts = parts(home, cache)?;
+    let connectors: BTreeMap<String, Arc<dyn Connector>> =
+        parts.iter().filter_map(|part| part.connect.clone()).map(|c| (c.via().to_string(), c)).collect();
+    let mirror = std::env::var("CLOUDTIK_ARTIFACT_MIRROR").ok().filter(|m| !m.is_empty());
+    let runtime: Arc<dyn Provider> = Arc::new(Runtime::new(connectors.clone(), cache.to_path_buf(), mirror));
+    Ok(Platform {
+        engine: Registry::new(parts.iter().map(|part| part.manage.clone()).chain([runtime])),
+        compilers: parts.into_iter().map(|part| (part.name, part.compile)).collect(),
+        connectors,
+        catalog: catalog(folders)?,
+    })
+}
