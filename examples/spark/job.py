@@ -1,32 +1,26 @@
 """A small but whole Spark job: a table goes to Parquet and back, SQL adds it up, and the answer is checked.
 
-Usage: job.py FOLDER        (a folder that the driver and all executors see)
 Exits with 1, and says why, when the answer is wrong.
 """
 
+import argparse
 import os
 import shutil
 import sys
+import time
 import uuid
 
-from pyspark import TaskContext
 from pyspark.sql import SparkSession
 
 ORDERS = 60_000
 REGIONS = ["north", "east", "south", "west"]
-PARTITIONS = 12
-
-
-def order(number):
-    """One order, the same whoever computes it: region, day, cents."""
-    return REGIONS[number * 7 % 4], number % 30 + 1, number * 37 % 9973
 
 
 def expected():
-    """The answer without Spark: orders, cents and the best day's cents, for each region."""
+    """The answer without Spark: region, orders, cents and the best day's cents."""
     orders, cents, days = {}, {}, {}
     for number in range(ORDERS):
-        region, day, amount = order(number)
+        region, day, amount = REGIONS[number * 7 % 4], number % 30 + 1, number * 37 % 9973
         orders[region] = orders.get(region, 0) + 1
         cents[region] = cents.get(region, 0) + amount
         days[region, day] = days.get((region, day), 0) + amount
@@ -34,31 +28,47 @@ def expected():
     return sorted((r, orders[r], cents[r], best[r]) for r in orders)
 
 
-def where(_):
-    """The host of the executor that runs this task."""
-    context = TaskContext.get()
-    yield (os.environ.get("SPARK_LOCAL_IP", "?"), os.uname().nodename, context.partitionId())
+def await_executors(context, count):
+    """Returns once `count` executors have registered, or after a minute."""
+    deadline = time.monotonic() + 60
+    # The driver counts itself.
+    while context._jsc.sc().getExecutorMemoryStatus().size() - 1 < count and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
-def main(folder):
+def address(_):
+    """The address of the executor that runs this task."""
+    yield os.environ.get("SPARK_LOCAL_IP", os.uname().nodename)
+
+
+def add_up(spark, table):
+    """Writes the orders as Parquet, reads them back and returns the rows of the answer."""
+    names = ", ".join(f"'{region}'" for region in REGIONS)
+    orders = spark.range(ORDERS).selectExpr(
+        "id", f"elt(int(id * 7 % 4) + 1, {names}) AS region", "id % 30 + 1 AS day", "id * 37 % 9973 AS cents"
+    )
+    orders.write.parquet(table)
+    spark.read.parquet(table).createOrReplaceTempView("orders")
+    return spark.sql(
+        """
+        WITH days AS (SELECT region, day, count(*) AS orders, sum(cents) AS cents FROM orders GROUP BY region, day)
+        SELECT region, sum(orders) AS orders, sum(cents) AS cents, max(cents) AS best_day
+        FROM days GROUP BY region ORDER BY region
+        """
+    ).collect()
+
+
+def main(folder, executors):
     spark = SparkSession.builder.appName("cloudtik example").getOrCreate()
     context = spark.sparkContext
-    table = os.path.join(folder, f"orders-{uuid.uuid4().hex}")
+    await_executors(context, executors)
+    table = os.path.join(os.path.abspath(folder), f"orders-{uuid.uuid4().hex}")
     try:
-        numbers = context.parallelize(range(ORDERS), PARTITIONS)
-        frame = numbers.map(lambda n: (n, *order(n))).toDF(["id", "region", "day", "cents"])
-        frame.write.partitionBy("region").parquet("file:" + table)
-        spark.read.parquet("file:" + table).createOrReplaceTempView("orders")
-        rows = spark.sql(
-            """
-            SELECT region, CAST(sum(n) AS BIGINT) AS orders, sum(cents) AS cents, max(cents) AS best_day
-            FROM (SELECT region, day, count(*) AS n, sum(cents) AS cents FROM orders GROUP BY region, day)
-            GROUP BY region ORDER BY region
-            """
-        ).collect()
-        hosts = set(context.parallelize(range(PARTITIONS * 4), PARTITIONS * 4).mapPartitions(where).collect())
+        rows = add_up(spark, "file:" + table)
     finally:
         shutil.rmtree(table, ignore_errors=True)
+    tasks = 4 * context.defaultParallelism
+    addresses = set(context.parallelize(range(tasks), tasks).mapPartitions(address).collect())
     master = context.master
     spark.stop()
 
@@ -67,7 +77,7 @@ def main(folder):
     for region, orders, cents, best in found:
         print(f"{region:8} {orders:8} {cents / 100:12.2f} {best / 100:12.2f}")
     print(f"master    {master}")
-    print(f"executors {' '.join(sorted({ip for ip, _, _ in hosts}))}")
+    print(f"executors {' '.join(sorted(addresses))}")
     if found != expected():
         print(f"wrong answer: expected {expected()}", file=sys.stderr)
         return 1
@@ -76,6 +86,10 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: job.py FOLDER")
-    sys.exit(main(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--executors", type=int, default=1, help="how many to wait for before the first task")
+    parser.add_argument("--folder", default=os.environ.get("CLOUDTIK_SHARED"), help="one that all nodes see")
+    options = parser.parse_args()
+    if not options.folder:
+        parser.error("give --folder: CLOUDTIK_SHARED is not set")
+    sys.exit(main(options.folder, options.executors))

@@ -12,7 +12,7 @@ use crate::{
 use cloudtik_core::{
     Address, Attrs, Declaration, Diagnostic, Lifecycle, Needs, Origin, Scope, Value, diagnostic,
     document::Cluster,
-    node::{Endpoint, Node},
+    node::{Endpoint, Node, Role},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +35,9 @@ pub fn declare(cluster: &Cluster, nodes: &[Node], catalog: &Catalog) -> Result<C
     let scope = Scope::cluster(&cluster.workspace, &cluster.name);
     let mut compiled = Compiled::default();
     let mut problems = Vec::new();
+    if let Some(head) = nodes.iter().find(|n| n.role == Role::Head) {
+        compiled.env = extras::environment(cluster, head);
+    }
     let before = extras::declare(cluster, nodes, &scope, &mut compiled, &mut problems);
     let selected = selected(cluster, catalog, &mut problems);
     for (entry, origin) in &selected {

@@ -133,8 +133,9 @@ fn declare_phase(
     address
 }
 
-/// What commands find in their environment; the names are those of the Python tool.
-fn environment(cluster: &Cluster, node: &Node) -> BTreeMap<String, Value> {
+/// What commands and submitted scripts find in their environment; the names are those of the Python tool, and
+/// `CLOUDTIK_SHARED` for the folder that all nodes see.
+pub fn environment(cluster: &Cluster, node: &Node) -> BTreeMap<String, Value> {
     let types: Vec<&str> = cluster.runtime.types.iter().map(|(name, _)| name.as_str()).collect();
     let mut env = BTreeMap::from([
         ("CLOUDTIK_RUNTIMES".to_owned(), Value::text(types.join(","))),
@@ -145,6 +146,9 @@ fn environment(cluster: &Cluster, node: &Node) -> BTreeMap<String, Value> {
         ("CLOUDTIK_NODE_HOST".to_owned(), node.host.clone()),
         ("CLOUDTIK_NODE_IP".to_owned(), node.ip.clone()),
     ]);
+    if let Some(shared) = &node.shared {
+        env.insert("CLOUDTIK_SHARED".into(), shared.clone());
+    }
     env.extend(cluster.runtime.envs.iter().map(|(k, v)| (k.clone(), Value::text(v))));
     env
 }

@@ -31,10 +31,14 @@ pub fn launcher(
 ) -> Result<Launch, Box<Diagnostic>> {
     let extension = Path::new(script).extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let found = compiled.launchers.iter().find(|launcher| launcher.extensions.contains(&extension));
-    let (prefix, env) = match (found, extension.as_str()) {
-        (Some(launcher), _) => (launcher.prefix.clone(), launcher.env.clone()),
-        (None, "sh") => (vec![Value::text("/bin/sh")], compiled.env.clone()),
-        (None, "py") => (vec![Value::text("python3")], compiled.env.clone()),
+    let mut env = compiled.env.clone();
+    let prefix = match (found, extension.as_str()) {
+        (Some(launcher), _) => {
+            env.extend(launcher.env.clone());
+            launcher.prefix.clone()
+        }
+        (None, "sh") => vec![Value::text("/bin/sh")],
+        (None, "py") => vec![Value::text("python3")],
         _ => return Err(Box::new(nothing_takes(compiled, script))),
     };
     let texts = |list: &[String]| list.iter().map(Value::text).collect::<Vec<_>>();

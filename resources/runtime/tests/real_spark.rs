@@ -1,0 +1,78 @@
+//! Real Spark on loopback addresses of this machine: cluster up, job submitted, cluster down.
+//!
+//! Ignored by default: it needs Java 17, Python 3 and the distribution, and takes about half a minute. Run it with
+//! `CLOUDTIK_ARTIFACT_MIRROR=<folder with the archive> cargo test -p cloudtik-runtime --test real_spark -- --ignored --nocapture`.
+
+#![allow(clippy::unwrap_used)] // helpers of tests, too
+
+mod support;
+
+use cloudtik_core::{
+    Attrs, Value,
+    host::Host,
+    provider::{Health, Presence},
+};
+use cloudtik_runtime::{Catalog, declare, launcher};
+use serde_json::json;
+use std::{env, path::PathBuf, sync::Arc, time::Instant};
+use support::{LocalConnector, LocalHost, World, cluster, instance, nodes, runtime};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "starts real JVMs"]
+async fn a_job_runs_on_a_head_and_two_workers() {
+    let root = tempfile::tempdir().unwrap();
+    let cache = env::var_os("CLOUDTIK_TEST_CACHE").map_or_else(|| root.path().join("cache"), PathBuf::from);
+    let mirror = env::var("CLOUDTIK_ARTIFACT_MIRROR").ok();
+    let mut world = World::new(runtime(&cache, Arc::new(LocalConnector::default()), mirror));
+    let mut nodes = nodes(2, 1, 2048);
+    for (at, node) in nodes.iter_mut().enumerate() {
+        let ip = format!("127.78.0.{}", at + 1);
+        let home = root.path().join(node.instance.name()).display().to_string();
+        let connection = Value::from(json!({"via": "test"}));
+        node.shared = Some(Value::text(root.path().join("shared").display().to_string()));
+        let outputs = [("host", Value::text(&ip)), ("ip", Value::text(&ip)), ("home", Value::text(home))];
+        let mut outputs: Attrs = outputs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+        outputs.insert("connection".into(), connection);
+        world.instance(&instance(node.instance.name()), outputs);
+    }
+    let cluster = cluster(&["spark"], json!({}), 2);
+    let compiled = declare(&cluster, &nodes, &Catalog::shipped().unwrap()).unwrap();
+
+    let since = Instant::now();
+    for declaration in &compiled.declarations {
+        let started = Instant::now();
+        world.apply(declaration).await.unwrap();
+        println!(
+            "{:6.2} s  {:5.2} s  {}",
+            since.elapsed().as_secs_f64(),
+            started.elapsed().as_secs_f64(),
+            declaration.address.short()
+        );
+    }
+    let services = compiled.declarations.iter().filter(|d| d.address.kind() == "service");
+    for service in services.clone() {
+        let presence = world.refresh(&service.address).await;
+        assert!(matches!(presence, Presence::Present { healthy: Health::Ok, .. }), "{}: {presence:?}", service.address);
+    }
+
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/spark/job.py");
+    let args = ["--executors", "2"].map(String::from);
+    let launch = launcher(&compiled, script, &[], &args).unwrap();
+    let started = Instant::now();
+    let output = LocalHost.run(&launch.resolve(&|r| world.resolve(r)).unwrap()).await.unwrap();
+    println!(
+        "job: {:.2} s, exit {}\n{}{}",
+        started.elapsed().as_secs_f64(),
+        output.code,
+        output.text(),
+        output.error_text()
+    );
+    let stopped = Instant::now();
+    for service in services.rev() {
+        world.delete(&service.address).await.unwrap();
+    }
+    println!("down: {:.2} s", stopped.elapsed().as_secs_f64());
+    assert_eq!(output.code, 0);
+    assert!(output.text().contains("master    spark://127.78.0.1:7077"));
+    assert!(output.text().contains("executors 127.78.0.2 127.78.0.3"));
+}
