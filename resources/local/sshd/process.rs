@@ -120,21 +120,35 @@ fn own((name, value): (&str, String)) -> (String, String) {
 fn attach(command: &mut Command, terminal: Option<&Terminal>) -> io::Result<()> {
     let Some(terminal) = terminal else {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // SAFETY: one system call between fork and exec.
-        unsafe { command.pre_exec(|| Ok(setsid().map(drop)?)) };
+        let lead = || {
+            heed_signals();
+            Ok(setsid().map(drop)?)
+        };
+        // SAFETY: only system calls between fork and exec.
+        unsafe { command.pre_exec(lead) };
         return Ok(());
     };
     let slave = terminal.slave()?;
     command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave);
     let take_terminal = || {
+        heed_signals();
         setsid()?;
         // SAFETY: standard input was just made from the slave side.
         let input = unsafe { BorrowedFd::borrow_raw(0) };
         Ok(ioctl_tiocsctty(input)?)
     };
-    // SAFETY: two system calls between fork and exec.
+    // SAFETY: only system calls between fork and exec.
     unsafe { command.pre_exec(take_terminal) };
     Ok(())
+}
+
+/// Takes every signal's default again: a server that was started in the background ignores Ctrl-C, its shells must not.
+fn heed_signals() {
+    for number in 1..=libc::SIGRTMAX() {
+        // SAFETY: sets no handler. It fails for the two signals that are never ignored and those that the C library
+        // keeps to itself.
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
 }
 
 /// The signal that a client means; none that SSH does not name.
