@@ -12,6 +12,7 @@ use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     time::Duration,
 };
+use tempfile::TempDir;
 
 /// Longer than any document that a person waits for may take.
 pub const LIMIT: Duration = Duration::from_secs(2);
@@ -45,6 +46,8 @@ pub struct Target {
     inputs: Sender<Vec<u8>>,
     verdicts: Receiver<Verdict>,
     limit: Duration,
+    #[expect(dead_code, reason = "the folder that inputs are loaded from; it goes with the value")]
+    folder: TempDir,
 }
 
 impl Target {
@@ -55,15 +58,15 @@ impl Target {
         let folder = tempfile::tempdir().map_err(cannot)?;
         let (inputs, taken) = channel::<Vec<u8>>();
         let (answer, verdicts) = channel();
+        let file = folder.path().join("document.yaml");
         std::thread::spawn(move || {
-            let file = folder.path().join("document.yaml");
             for input in taken {
                 if answer.send(judge(trial, &input, &file)).is_err() {
                     return;
                 }
             }
         });
-        Ok(Target { current, inputs, verdicts, limit })
+        Ok(Target { current, inputs, verdicts, limit, folder })
     }
 
     pub fn try_input(&mut self, input: &[u8]) -> Result<Verdict, String> {
@@ -150,9 +153,9 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 mod tests {
     use super::*;
 
-    fn verdict(trial: Trial) -> String {
+    fn verdict(limit: u64, trial: Trial) -> String {
         let save = tempfile::tempdir().unwrap();
-        let mut target = Target::new(save.path(), Duration::from_millis(200), trial).unwrap();
+        let mut target = Target::new(save.path(), Duration::from_millis(limit), trial).unwrap();
         let verdict = target.try_input(b"a: 1").unwrap();
         assert_eq!(std::fs::read(save.path().join("current")).unwrap(), b"a: 1");
         verdict.to_string()
@@ -160,14 +163,14 @@ mod tests {
 
     #[test]
     fn a_panic_a_hang_and_a_broken_promise_are_seen() {
-        assert_eq!(verdict(|_, _| Ok(true)), "fine, it parses");
-        assert_eq!(verdict(|_, _| Err("refused without an error".into())), "refused without an error");
-        assert_eq!(verdict(|input, _| panic!("{} bytes", input.len())), "panicked: 4 bytes");
+        assert_eq!(verdict(60_000, |_, _| Ok(true)), "fine, it parses");
+        assert_eq!(verdict(60_000, |_, _| Err("refused without an error".into())), "refused without an error");
+        assert_eq!(verdict(60_000, |input, _| panic!("{} bytes", input.len())), "panicked: 4 bytes");
         assert_eq!(
-            verdict(|_, _| loop {
+            verdict(50, |_, _| loop {
                 std::thread::park()
             }),
-            "no answer in 200ms"
+            "no answer in 50ms"
         );
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use cloudtik_core::state::StoreError;
 use std::path::Path;
 
-const ENTRIES: u64 = 200;
+const ENTRIES: u64 = 96;
 
 /// A database file with the test history, and what it holds.
 struct Original {

@@ -10,7 +10,7 @@ struct SmallDisk<'a>(&'a Path);
 impl SmallDisk<'_> {
     fn mount(at: &Path) -> Option<SmallDisk<'_>> {
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]).arg(at).output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(SmallDisk(at))
+        mounted.is_ok_and(|output| output.status.success()).then(|| SmallDisk(at))
     }
 }
 

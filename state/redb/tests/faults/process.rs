@@ -11,7 +11,7 @@ const HOME: &str = "CLOUDTIK_TEST_STATE_HOME";
 const ENTRIES: &str = "CLOUDTIK_TEST_ENTRIES";
 
 /// The writing process: appends the test history in batches of 1 to 5, telling `try <serial>` before and `ack <serial>`
-/// after each, until that many entries are in.
+/// after each, until that many entries are in; keeps the lock until its input ends.
 #[test]
 #[ignore = "the other process of the tests in this file, which start it"]
 fn writer() {
@@ -25,6 +25,7 @@ fn writer() {
         lock.append(&entries(first..=last)).unwrap();
         writeln!(out, "ack {last}").unwrap();
     }
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
 }
 
 struct Writer {
@@ -40,6 +41,7 @@ impl Writer {
             .args(["--exact", "process::writer", "--ignored", "--nocapture"])
             .env(HOME, home.path())
             .env(ENTRIES, entries.to_string())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("this test starts again");
@@ -131,19 +133,18 @@ fn a_kill_while_a_scope_is_made_leaves_nothing_or_all_of_its_first_append() {
 fn another_process_reads_while_one_writes() {
     let (store, home) = scratch();
     let mut writer = Writer::start(&home, 150);
-    let mut beside = 0;
-    while writer.follow() {
+    while writer.acknowledged < 150 {
+        assert!(writer.follow(), "the writer ended");
         let floor = writer.acknowledged;
         let read = store.read(&cluster()).unwrap();
         assert!(read.serial >= floor, "read {} after {floor} was acknowledged", read.serial);
         assert_eq!(read, prefix(&read.lineage, read.serial));
-        if let Some(holder) = store.holder(&cluster()).unwrap() {
-            assert_eq!(holder.pid, writer.process.id());
-            beside += u64::from(read.serial > 0);
-        }
     }
+    let holder = store.holder(&cluster()).unwrap().expect("the writer still holds it");
+    assert_eq!(holder.pid, writer.process.id());
+    drop(writer.process.stdin.take());
     assert!(writer.process.wait().unwrap().success());
-    assert!(beside > 0, "no read met the writer");
+    assert_eq!(store.holder(&cluster()).unwrap(), None);
     assert_eq!(store.read(&cluster()).unwrap().serial, 150);
 }
 
