@@ -97,10 +97,9 @@ impl Net {
         found.map(|(_, index)| index).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no link {name}")))
     }
 
-    /// Takes the loopback device up.
-    pub fn loopback_up(&mut self) -> io::Result<()> {
+    pub fn take_up(&mut self, name: &str) -> io::Result<()> {
         let mut link = LinkMessage::default();
-        link.header.index = 1;
+        link.header.index = self.index(name)?;
         up(&mut link);
         self.change(RouteNetlinkMessage::SetLink(link), CHANGE)
     }
@@ -112,11 +111,10 @@ impl Net {
         self.change(RouteNetlinkMessage::NewLink(link), NEW)
     }
 
-    /// A cable: `name` here, on `bridge`, and `peer` in the network namespace `inside`; both ends up.
+    /// A cable: `name` here, up and on `bridge`, and `peer` in the network namespace `inside`, still down.
     pub fn add_cable(&mut self, name: &str, bridge: &str, peer: &str, inside: impl AsFd) -> io::Result<()> {
         let bridge = self.index(bridge)?;
         let mut far = named(peer);
-        up(&mut far);
         far.attributes.push(LinkAttribute::NetNsFd(inside.as_fd().as_raw_fd()));
         let mut near = named(name);
         up(&mut near);
@@ -143,7 +141,10 @@ impl Net {
         };
         let mut link = LinkMessage::default();
         link.header.index = index;
-        self.change(RouteNetlinkMessage::DelLink(link), CHANGE)
+        match self.change(RouteNetlinkMessage::DelLink(link), CHANGE) {
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()), // went with its other end meanwhile
+            done => done,
+        }
     }
 
     /// Gives a link an address in its network.

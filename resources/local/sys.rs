@@ -1,20 +1,50 @@
 //! The few system calls that rustix leaves to libc. Everything unsafe of the node helper is here.
 
 use rustix::fd::{AsFd, AsRawFd};
-use std::{io, path::Path};
+use std::{
+    io,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
-/// Runs `body` in a forked child, which ends with the code it returns; the child's number, as this process sees it.
+/// Whether this process was found to have one thread only, when it was asked.
+static ALONE: AtomicBool = AtomicBool::new(false);
+
+/// Looks that this is the process's only thread, which [`fork`] demands.
 ///
-/// Refused in a process with more than one thread, where a fork could leave locks held for ever.
-pub fn fork(body: impl FnOnce() -> u8) -> io::Result<i32> {
+/// Asked once, at the start: a helper makes no thread before its last fork, and inside a node `/proc` may not show it.
+pub fn alone() -> io::Result<()> {
     if std::fs::read_dir("/proc/self/task")?.count() != 1 {
         return Err(io::Error::other("a process with several threads must not fork"));
     }
-    // SAFETY: the check above shows that this is the only thread, so the child may run any code.
+    ALONE.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Runs `body` in a forked child, which ends with the code it returns; the child's number, as this process sees it.
+///
+/// Refused unless [`alone`] has agreed: with more threads, a fork could leave locks held for ever.
+pub fn fork(body: impl FnOnce() -> u8) -> io::Result<i32> {
+    if !ALONE.load(Ordering::Relaxed) {
+        return Err(io::Error::other("a process that may have several threads must not fork"));
+    }
+    // SAFETY: `alone` has seen that this is the only thread, so the child may run any code.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => leave(std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(70)),
         pid => Ok(pid),
+    }
+}
+
+/// Waits for a forked child to end. A zombie in a PID namespace keeps the whole namespace from ending.
+pub fn reap(pid: i32) -> io::Result<()> {
+    let pid = rustix::process::Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
+    loop {
+        match rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()) {
+            Ok(Some(_)) => return Ok(()),
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 
@@ -77,7 +107,9 @@ pub fn take_terminal(terminal: impl AsFd) -> io::Result<()> {
     rustix::process::ioctl_tiocsctty(terminal.as_fd()).map_err(io::Error::from)
 }
 
-/// Closes every descriptor above standard error but `keep`.
+/// Closes every descriptor above standard error but `keep`: those that a fork inherited from frames it never returns to.
+///
+/// Whatever the caller itself still owns must be in `keep`.
 pub fn close_others(keep: &[&dyn AsRawFd]) {
     let keep: Vec<i32> = keep.iter().map(|fd| fd.as_raw_fd()).collect();
     let open: Vec<i32> = std::fs::read_dir("/proc/self/fd")

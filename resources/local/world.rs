@@ -289,7 +289,7 @@ impl Place {
     /// Removes the workspace's folder, and the folders above it that are empty then.
     pub fn remove(&self) -> io::Result<()> {
         remove_tree(&self.folder())?;
-        prune(&self.root);
+        prune(&self.root, 2);
         Ok(())
     }
 }
@@ -302,9 +302,9 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes a folder and its parent while they are empty.
-pub fn prune(path: &Path) {
-    for folder in path.ancestors().take(2) {
+/// Removes a folder and those above it, `levels` in all, while they are empty.
+pub fn prune(path: &Path, levels: usize) {
+    for folder in path.ancestors().take(levels) {
         if fs::remove_dir(folder).is_err() {
             return; // not empty, or not ours to remove: both end the walk
         }
