@@ -297,6 +297,7 @@ mod tests {
             .hint("cloudtik plan --state DIR");
         let all = [unknown_key(), repeated, long, nowhere];
         assert_case("diagnostics", &render(&all, &sources(), &look()));
+        assert_case("diagnostics-narrow", &render(&all, &sources(), &Look { width: 50, ..look() }));
     }
 
     #[test]

@@ -132,7 +132,9 @@ impl Page {
             let room = self.width - indent;
             let end = fitting(cells, room);
             let cut = match wrap {
-                Wrap::Words if end < cells.len() => word_end(cells, end, if first { hang } else { 0 }).unwrap_or(end),
+                Wrap::Words if end < cells.len() => {
+                    word_end(cells, end, if first { hang } else { 0 }, self.width - hang).unwrap_or(end)
+                }
                 _ => end,
             };
             self.out.push_str(&" ".repeat(indent));
@@ -189,14 +191,15 @@ fn fitting(cells: &[(Paint, char)], room: usize) -> usize {
     fits.max(1)
 }
 
-/// Where the last whole word before `end` ends, unless that would leave the line nearly empty.
-fn word_end(cells: &[(Paint, char)], end: usize, from: usize) -> Option<usize> {
-    let lowest = from + (end.saturating_sub(from)) / 3;
+/// Where the last whole word before `end` ends, if the next one then fits into the following line or this one is not
+/// left nearly empty.
+fn word_end(cells: &[(Paint, char)], end: usize, from: usize, next_room: usize) -> Option<usize> {
     if cells[end].1 == ' ' {
         return Some(end);
     }
-    let space = cells[..end].iter().rposition(|(_, c)| *c == ' ')?;
-    (space > lowest).then_some(space)
+    let space = cells[..end].iter().rposition(|(_, c)| *c == ' ').filter(|space| *space > from)?;
+    let word: usize = cells[space + 1..].iter().take_while(|(_, c)| *c != ' ').map(|(_, c)| text::char_width(*c)).sum();
+    (word <= next_room || space > from + (end - from) / 3).then_some(space)
 }
 
 fn spaces(cells: &[(Paint, char)]) -> usize {

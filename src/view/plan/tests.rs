@@ -25,6 +25,13 @@ fn an_edit_shows_what_is_lost_first_and_why() {
 }
 
 #[test]
+fn a_narrow_terminal_loses_nothing() {
+    let none = Redactor::default();
+    let narrow = Look { width: 48, color: false, redactor: &none };
+    assert_case("edit-narrow", &human(&edit(), &Sources::default(), &narrow, &Options::default()));
+}
+
+#[test]
 fn verbose_shows_what_is_kept() {
     let text = show(&edit(), &Options { verbose: true, ..Options::default() });
     assert!(text.contains("  = network.main"), "{text}");
