@@ -182,7 +182,7 @@ async fn a_terminal_has_its_size_follows_it_and_passes_control_keys() {
     let client = server.client().await;
     let mut channel = client.channel_open_session().await.unwrap();
     channel.request_pty(false, "vt100", 80, 24, 0, 0, &[(Pty::ECHO, 1)]).await.unwrap();
-    let script = "echo $TERM; stty size; read line; stty size; read line || echo end of input; sleep 1000";
+    let script = "echo $TERM; stty size; read line; stty size; read line || echo end of input; exec cat";
     channel.exec(false, script).await.unwrap();
     assert_eq!(until(&mut channel, "24 80\n").await.text(), "vt100\n24 80\n");
     channel.window_change(132, 50, 0, 0).await.unwrap();
@@ -190,6 +190,8 @@ async fn a_terminal_has_its_size_follows_it_and_passes_control_keys() {
     until(&mut channel, "50 132\n").await;
     channel.data_bytes(&b"\x04"[..]).await.unwrap(); // Ctrl-D
     until(&mut channel, "end of input\n").await;
+    channel.data_bytes(&b"cat?\n"[..]).await.unwrap();
+    until(&mut channel, "cat?\ncat?\n").await; // echoed by the terminal, then by the program
     channel.data_bytes(&b"\x03"[..]).await.unwrap(); // Ctrl-C
     assert!(matches!(rest(channel).await.signal, Some(Sig::INT)));
 }
