@@ -20,7 +20,7 @@ use std::{
 };
 
 /// Where distributions keep OpenSSH's server of the file protocol.
-const SFTP_SERVERS: &[&str] =
+pub(super) const SFTP_SERVERS: &[&str] =
     &["/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/lib/ssh/sftp-server"];
 const NO_SFTP: &str = "no sftp-server on this node: install openssh-sftp-server, or copy with `scp -O` or `tar`\r\n";
 
@@ -58,15 +58,20 @@ impl Connection {
                 tokio::spawn(session::run(waiting.channel, session.handle(), running, waiting.terminal));
                 Ok(())
             }
-            Err(error) => refuse(id, &format!("cannot start a process: {error}\r\n"), session),
+            Err(error) => fail(id, &format!("cannot start a process: {error}\r\n"), session),
         }
     }
 }
 
-/// Says why on the channel's standard error, which clients show, before refusing.
-fn refuse(id: ChannelId, why: &str, session: &mut Session) -> Result<(), Error> {
+/// Answers a request with a command that says why on its standard error and fails: clients that are refused outright
+/// give up before they show what they were told.
+fn fail(id: ChannelId, why: &str, session: &mut Session) -> Result<(), Error> {
+    const NOT_FOUND: u32 = 127;
+    session.channel_success(id)?;
     session.extended_data(id, 1, format!("cloudtik: {why}").into_bytes())?;
-    session.channel_failure(id)
+    session.exit_status_request(id, NOT_FOUND)?;
+    session.eof(id)?;
+    session.close(id)
 }
 
 impl Handler for Connection {
@@ -130,7 +135,10 @@ impl Handler for Connection {
                 waiting.terminal = Some(terminal);
                 session.channel_success(id)
             }
-            Err(error) => refuse(id, &format!("no terminal: {error}\r\n"), session),
+            Err(error) => {
+                session.extended_data(id, 1, format!("cloudtik: no terminal: {error}\r\n").into_bytes())?;
+                session.channel_failure(id) // clients go on without one
+            }
         }
     }
 
@@ -163,7 +171,7 @@ impl Handler for Connection {
         let server = SFTP_SERVERS.iter().find(|path| Path::new(path).exists());
         match (name, server) {
             ("sftp", Some(path)) => self.start(id, &Program::Server(path.into()), session),
-            ("sftp", None) => refuse(id, NO_SFTP, session),
+            ("sftp", None) => fail(id, NO_SFTP, session),
             _ => session.channel_failure(id),
         }
     }

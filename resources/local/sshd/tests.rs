@@ -291,6 +291,13 @@ async fn what_is_not_offered_is_refused_and_the_client_goes_on() {
     let mut channel = client.channel_open_session().await.unwrap();
     channel.request_subsystem(true, "netconf").await.unwrap();
     assert!(matches!(channel.wait().await, Some(ChannelMsg::Failure)));
+    let channel = client.channel_open_session().await.unwrap();
+    channel.request_subsystem(true, "sftp").await.unwrap();
+    if !connection::SFTP_SERVERS.iter().any(|path| Path::new(path).exists()) {
+        let ended = rest(channel).await;
+        assert_eq!(ended.code, Some(127));
+        assert!(String::from_utf8_lossy(&ended.err).starts_with("cloudtik: no sftp-server on this node: "));
+    }
     assert!(client.tcpip_forward("127.0.0.1", 0).await.is_err());
     assert_eq!(exec(&client, "echo on", b"").await.text(), "on\n");
 }
