@@ -96,6 +96,8 @@ async fn decide(
 /// Plans under lock, shows, asks and applies.
 pub async fn change(context: &Context, world: &World, request: &Request<'_>) -> Result<Exit, Error> {
     let interrupt = interrupt::listen().map_err(Error::io("listen for signals"))?;
+    // Reading tells of damage that the right to write would repair.
+    world.read(request.scopes)?;
     let mut locks = world.lock(request.scopes, request.command)?;
     let progress = Progress::new(&context.out);
     settle(world, &mut locks, &progress).await?;
@@ -116,6 +118,7 @@ pub async fn change(context: &Context, world: &World, request: &Request<'_>) -> 
 pub async fn change_by(context: &Context, world: &World, plan: &Plan, yes: bool) -> Result<Exit, Error> {
     let interrupt = interrupt::listen().map_err(Error::io("listen for signals"))?;
     let scopes: BTreeSet<Scope> = plan.base.keys().cloned().collect();
+    world.read(&scopes)?;
     let mut locks = world.lock(&scopes, "apply")?;
     let progress = Progress::new(&context.out);
     settle(world, &mut locks, &progress).await?;

@@ -38,7 +38,7 @@ pub(crate) struct Decided {
 
 enum View {
     /// Nothing of it will be known before apply, except what its own inputs say: inputs, then predicted outputs.
-    New(Arc<Attrs>, Attrs),
+    New { inputs: Arc<Attrs>, predicted: Attrs, volatile: Vec<&'static str> },
     /// A record that stays as it is, with fresher outputs.
     Kept(Arc<Record>, Attrs),
     /// A record that is changed in place: inputs, then the outputs that survive.
@@ -50,17 +50,27 @@ enum View {
 impl View {
     fn get(&self, path: &str) -> Option<Value> {
         match self {
-            View::New(inputs, predicted) => of(predicted, path).or_else(|| of(inputs, path)),
+            View::New { inputs, predicted, volatile } => {
+                of(predicted, path).or_else(|| if output(volatile, path) { None } else { of(inputs, path) })
+            }
             View::Kept(record, outputs) => {
                 Some(of(outputs, path).or_else(|| record.attribute(path).cloned()).unwrap_or(Value::Unset))
             }
             View::Changed { inputs, outputs, volatile } => {
-                let first = path.split('.').next().unwrap_or(path);
-                if volatile.contains(&first) { None } else { of(outputs, path).or_else(|| of(inputs, path)) }
+                if output(volatile, path) {
+                    None
+                } else {
+                    of(outputs, path).or_else(|| of(inputs, path))
+                }
             }
             View::Absent => None,
         }
     }
+}
+
+/// Whether a path leads to an output that only the call can tell, even where an input has the same name.
+fn output(volatile: &[&str], path: &str) -> bool {
+    volatile.contains(&path.split('.').next().unwrap_or(path))
 }
 
 fn of(attributes: &Attrs, path: &str) -> Option<Value> {
@@ -348,7 +358,7 @@ fn new(kind: &KindSchema, action: Action, reasons: Vec<Reason>, attributes: Attr
         found: None,
         update_after_adopt: false,
         await_ready: false,
-        view: View::New(attributes, predicted),
+        view: View::New { inputs: attributes, predicted, volatile: kind.volatile.clone() },
     }
 }
 

@@ -187,3 +187,11 @@ fn a_predicted_output_is_known_in_the_plan() {
     lab.apply(&all("two")).complete();
     assert!(lab.plan(&all("two")).is_empty());
 }
+
+#[test]
+fn an_output_that_only_the_call_can_tell_is_not_read_from_an_input_of_that_name() {
+    let all =
+        [thing("vm.a", &[("image", "i"), ("pid", "wanted")]), thing("vm.b", &[("image", "i"), ("size", "@vm.a#pid")])];
+    let plan = Lab::default().plan(&all);
+    assert!(!plan.operations[1].attributes["size"].is_known());
+}
