@@ -135,6 +135,7 @@ impl Page {
                 Wrap::Words if end < cells.len() => {
                     word_end(cells, end, if first { hang } else { 0 }, self.width - hang).unwrap_or(end)
                 }
+                Wrap::Exact if end < cells.len() => part_end(&cells[..end], hang).unwrap_or(end),
                 _ => end,
             };
             self.out.push_str(&" ".repeat(indent));
@@ -197,9 +198,17 @@ fn word_end(cells: &[(Paint, char)], end: usize, from: usize, next_room: usize) 
     if cells[end].1 == ' ' {
         return Some(end);
     }
-    let space = cells[..end].iter().rposition(|(_, c)| *c == ' ').filter(|space| *space > from)?;
+    let Some(space) = cells[..end].iter().rposition(|(_, c)| *c == ' ').filter(|space| *space > from) else {
+        return part_end(&cells[..end], from);
+    };
     let word: usize = cells[space + 1..].iter().take_while(|(_, c)| *c != ' ').map(|(_, c)| text::char_width(*c)).sum();
-    (word <= next_room || space > from + (end - from) / 3).then_some(space)
+    if word <= next_room || space > from + (end - from) / 3 { Some(space) } else { part_end(&cells[..end], from) }
+}
+
+/// Behind the last space or slash, unless that would leave the line nearly empty.
+fn part_end(cells: &[(Paint, char)], from: usize) -> Option<usize> {
+    let at = cells.iter().rposition(|(_, c)| matches!(c, ' ' | '/'))? + 1;
+    (at > from + cells.len().saturating_sub(from) / 2).then_some(at)
 }
 
 fn spaces(cells: &[(Paint, char)]) -> usize {

@@ -63,12 +63,14 @@ pub(crate) fn write_row(page: &mut Page, row: &Row) {
 /// Makes rows; what is long is shortened unless `full`.
 pub(crate) struct Rows<'a> {
     look: &'a Look<'a>,
+    /// How many resources the rows are about.
+    members: usize,
     full: bool,
     rows: Vec<Row>,
 }
 
 pub(crate) fn rows(group: &Group<'_>, look: &Look<'_>, full: bool) -> Vec<Row> {
-    let mut rows = Rows { look, full, rows: Vec::new() };
+    let mut rows = Rows { look, members: group.members.len(), full, rows: Vec::new() };
     let (first, last) = (group.first(), group.last());
     let diffs: Vec<(&AttributeDiff, &AttributeDiff)> = first.diffs.iter().zip(&last.diffs).collect();
     match group.action() {
@@ -91,7 +93,7 @@ fn is_its_node(address: &Address, value: &Value) -> bool {
 
 /// Rows of differences that stand on their own (drift).
 pub(crate) fn changed(diffs: &[AttributeDiff], look: &Look<'_>, full: bool) -> Vec<Row> {
-    let mut rows = Rows { look, full, rows: Vec::new() };
+    let mut rows = Rows { look, members: 1, full, rows: Vec::new() };
     rows.changed(&diffs.iter().map(|d| (d, d)).collect::<Vec<_>>());
     rows.rows
 }
@@ -128,24 +130,31 @@ impl Rows<'_> {
             Value::List(items) if !self.fits(name, value) && !items.is_empty() => {
                 self.push(Mark::None, depth, Line::new().plain(format!("{}:", self.look.clean(name))));
                 let shown = if self.full { items.len() } else { ITEMS.min(items.len()) };
-                for item in &items[..shown] {
-                    self.push(Mark::None, depth + 1, Line::new().plain("- ").plain(self.inline(item, usize::MAX)));
+                for (i, item) in items[..shown].iter().enumerate() {
+                    let last = last.as_list().and_then(|items| items.get(i)).unwrap_or(item);
+                    let line = self.both(Line::new().plain("- "), item, last, usize::MAX);
+                    self.push(Mark::None, depth + 1, line);
                 }
                 self.more(items.len() - shown, "", depth + 1);
             }
             _ => {
                 let limit = if self.full { usize::MAX } else { LONG };
-                let first = self.inline(value, limit);
-                let line = name_line(self);
-                let line = match value == last {
-                    true => line.plain(first),
-                    false => {
-                        let first = first.strip_suffix(LATER).unwrap_or(&first);
-                        line.plain(first).add(Paint::Dim, " … ").plain(self.inline(last, limit))
-                    }
-                };
+                let line = self.both(name_line(self), value, last, limit);
                 self.push(Mark::None, depth, line);
             }
+        }
+    }
+
+    /// A value; where it goes up with the instance, the first and the last, as one text with a range if possible.
+    fn both(&self, line: Line, first: &Value, last: &Value, limit: usize) -> Line {
+        let shown = self.inline(first, limit);
+        if first == last {
+            return line.plain(shown);
+        }
+        let last = self.inline(last, limit);
+        match ranged(&shown, &last, self.members) {
+            Some(one) => line.plain(one),
+            None => line.plain(shown.strip_suffix(LATER).unwrap_or(&shown)).add(Paint::Dim, " … ").plain(last),
         }
     }
 
@@ -369,6 +378,25 @@ pub(crate) fn show(value: &Value) -> String {
         }
         other => other.display(),
     }
+}
+
+/// Two texts that differ in one number, `count - 1` apart: `worker-[0..2]`.
+fn ranged(first: &str, last: &str, count: usize) -> Option<String> {
+    let digits_before = |text: &str| text.bytes().rev().take_while(u8::is_ascii_digit).count();
+    let same = first.bytes().zip(last.bytes()).take_while(|(a, b)| a == b).count();
+    let start = same - digits_before(first.get(..same)?);
+    let number = |text: &str| -> Option<usize> {
+        let digits = text[start..].bytes().take_while(u8::is_ascii_digit).count();
+        Some(start + digits).filter(|end| *end > start)
+    };
+    let (a, b) = (number(first)?, number(last)?);
+    let apart = last[start..b].parse::<usize>().ok()?.checked_sub(first[start..a].parse().ok()?)?;
+    if first[a..] != last[b..] || apart + 1 != count {
+        return None;
+    }
+    let (open, close) =
+        if first[..start].ends_with('[') && first[a..].starts_with(']') { ("", "") } else { ("[", "]") };
+    Some(format!("{}{open}{}..{}{close}{}", &first[..start], &first[start..a], &last[start..b], &first[a..]))
 }
 
 /// A long hexadecimal digest: its beginning tells it from another.

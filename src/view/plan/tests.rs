@@ -88,6 +88,23 @@ fn long_lists_and_rewritten_texts_are_shortened_and_say_so() {
 }
 
 #[test]
+fn values_that_go_up_with_the_instance_show_their_range() {
+    let node = |i: usize| {
+        let folders = Value::list([
+            format!("/nodes/worker-{i}/a"),
+            "/shared/with/a/long/name/so/that/it/does/not/fit/one/line".into(),
+        ]);
+        let twice = Value::text(format!("{i} of {i}"));
+        let from = Value::reference(&cluster(&format!("subnet.s[{i}]")), "id");
+        create(cluster(&format!("instance.worker[{i}]")), vec![("folders", folders), ("from", from), ("twice", twice)])
+    };
+    let text = show(&plan((8..12).map(node).collect()), &Options::default());
+    assert!(text.contains("- \"/nodes/worker-[8..11]/a\"\n"), "{text}");
+    assert!(text.contains("from  = subnet.s[8..11].id (known after apply)\n"), "{text}");
+    assert!(text.contains("twice = \"8 of 8\" … \"11 of 11\"\n"), "{text}");
+}
+
+#[test]
 fn the_same_text_diff_is_shown_once() {
     let text = show(&edit(), &Options::default());
     assert_eq!(text.matches("+ spark.property.number20    4096").count(), 1, "{text}");
