@@ -4,7 +4,7 @@
 //! are equal only when the kernel would act the same on both. Numbers are those of `linux/netfilter/nf_tables.h`.
 
 use super::wire::{self, Attrs, attributes, find, number};
-use std::fmt;
+use std::{fmt, net::Ipv4Addr};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meta {
@@ -190,32 +190,55 @@ fn nests(bytes: &[u8]) -> bool {
 
 impl fmt::Display for Expression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Load(Meta::InterfaceIn) => f.write_str("iifname"),
-            Load(Meta::Family) => f.write_str("nfproto"),
-            Load(Meta::Transport) => f.write_str("l4proto"),
-            LoadField(Field::Source) => f.write_str("ip saddr"),
-            LoadField(Field::Port) => f.write_str("dport"),
-            LoadState => f.write_str("ct state"),
-            Mask(mask) => write!(f, "& {}", hex(mask)),
-            Compare(is, value) => {
-                let sign = match is {
-                    Is::Equal => "==",
-                    Is::NotEqual => "!=",
-                    Is::AtMost => "<=",
-                    Is::AtLeast => ">=",
-                };
-                write!(f, "{sign} {}", hex(value))
-            }
-            Accept => f.write_str("accept"),
-            Reset => f.write_str("reject with tcp reset"),
-            Unreachable => f.write_str("reject"),
-            Other(name) => write!(f, "<{name}>"),
-        }
+        describe(None, self, f)
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let digits: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-    format!("0x{digits}")
+/// A list of expressions the way people write rules, for messages only.
+pub(crate) fn describe_all(expressions: &[Expression], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut loaded = None;
+    for (index, expression) in expressions.iter().enumerate() {
+        f.write_str(if index == 0 { "" } else { " " })?;
+        describe(loaded, expression, f)?;
+        if matches!(expression, Load(_) | LoadField(_) | LoadState | Other(_)) {
+            loaded = Some(expression);
+        }
+    }
+    Ok(())
+}
+
+/// `loaded` is what the register holds, and so what a value is.
+fn describe(loaded: Option<&Expression>, expression: &Expression, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match expression {
+        Load(Meta::InterfaceIn) => f.write_str("iifname"),
+        Load(Meta::Family) => f.write_str("nfproto"),
+        Load(Meta::Transport) => f.write_str("l4proto"),
+        LoadField(Field::Source) => f.write_str("ip saddr"),
+        LoadField(Field::Port) => f.write_str("dport"),
+        LoadState => f.write_str("ct state"),
+        Mask(mask) => write!(f, "& {}", value(loaded, mask)),
+        Compare(Is::Equal, bytes) => f.write_str(&value(loaded, bytes)),
+        Compare(Is::NotEqual, bytes) => write!(f, "!= {}", value(loaded, bytes)),
+        Compare(Is::AtMost, bytes) => write!(f, "<= {}", value(loaded, bytes)),
+        Compare(Is::AtLeast, bytes) => write!(f, ">= {}", value(loaded, bytes)),
+        Accept => f.write_str("accept"),
+        Reset => f.write_str("reject with tcp reset"),
+        Unreachable => f.write_str("reject"),
+        Other(name) => write!(f, "<{name}>"),
+    }
+}
+
+fn value(loaded: Option<&Expression>, bytes: &[u8]) -> String {
+    match (loaded, bytes) {
+        (Some(Load(Meta::InterfaceIn)), name) => wire::text(name),
+        (Some(Load(Meta::Family)), [2]) => "ipv4".into(),
+        (Some(Load(Meta::Family)), [10]) => "ipv6".into(),
+        (Some(Load(Meta::Transport)), [1]) => "icmp".into(),
+        (Some(Load(Meta::Transport)), [6]) => "tcp".into(),
+        (Some(Load(Meta::Transport)), [17]) => "udp".into(),
+        (Some(Load(Meta::Transport)), [58]) => "icmpv6".into(),
+        (Some(LoadField(Field::Port)), [high, low]) => u16::from_be_bytes([*high, *low]).to_string(),
+        (Some(LoadField(Field::Source)), [a, b, c, d]) => Ipv4Addr::new(*a, *b, *c, *d).to_string(),
+        _ => bytes.iter().fold("0x".to_string(), |text, byte| format!("{text}{byte:02x}")),
+    }
 }

@@ -197,8 +197,25 @@ struct Chain {
     family: u8,
     table: String,
     name: String,
-    /// Hook, priority, policy and type of a base chain.
-    base: Option<(u32, u32, u32, String)>,
+    /// What makes it a base chain.
+    base: Option<Base>,
+}
+
+/// Where in a packet's way a chain sits.
+#[derive(Debug, PartialEq, Eq)]
+struct Base {
+    class: String,
+    hook: u32,
+    priority: u32,
+    policy: u32,
+}
+
+impl std::fmt::Display for Base {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Base { class, hook, priority, policy } = self;
+        let policy = if *policy == POLICY_ACCEPT { "accept" } else { "drop" };
+        write!(f, "type {class} hook {hook} priority {} policy {policy}", priority.cast_signed())
+    }
 }
 
 impl Chain {
@@ -206,8 +223,12 @@ impl Chain {
         let part = |kind| find(attrs, kind);
         let base = part(4).map(|hook| {
             let of_hook = |kind| find(hook, kind).and_then(number).unwrap_or(u32::MAX);
-            let policy = part(5).and_then(number).unwrap_or(POLICY_ACCEPT);
-            (of_hook(1), of_hook(2), policy, part(7).map(text).unwrap_or_default())
+            Base {
+                class: part(7).map(text).unwrap_or_default(),
+                hook: of_hook(1),
+                priority: of_hook(2),
+                policy: part(5).and_then(number).unwrap_or(POLICY_ACCEPT),
+            }
         });
         let name = |kind| part(kind).map(text).unwrap_or_default();
         Chain { family, table: name(1), name: name(3), base }
@@ -219,7 +240,7 @@ impl Chain {
 
     /// Whether it can refuse incoming packets and is not in our table. Address translation is no filter.
     fn is_foreign(&self) -> bool {
-        let Some((hook, _, _, class)) = &self.base else { return false };
+        let Some(Base { hook, class, .. }) = &self.base else { return false };
         const IPV4: u8 = 2;
         const IPV6: u8 = 10;
         const NETDEV: u8 = 5;
@@ -280,9 +301,12 @@ fn judge(
         let names: Vec<&str> = ours.iter().map(|c| c.name.as_str()).collect();
         return Ok(Err(format!("table `inet {TABLE}` has chains [{}], not [{CHAIN}]", names.join(", "))));
     };
-    let expected = (HOOK_INPUT, PRIORITY_FILTER, POLICY_ACCEPT, "filter".to_string());
-    if chain.name != CHAIN || chain.base.as_ref() != Some(&expected) {
-        return Ok(Err(format!("{chain} has another hook, priority or policy: {:?}", chain.base)));
+    let class = "filter".to_string();
+    let expected = Base { class, hook: HOOK_INPUT, priority: PRIORITY_FILTER, policy: POLICY_ACCEPT };
+    match &chain.base {
+        Some(base) if chain.name == CHAIN && *base == expected => {}
+        Some(base) => return Ok(Err(format!("{chain} is `{base}`, not `{expected}`"))),
+        None => return Ok(Err(format!("{chain} is on no hook"))),
     }
     Ok(ruleset::read(&rules()?))
 }

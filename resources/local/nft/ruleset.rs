@@ -5,7 +5,7 @@
 
 use super::{
     Protocol, Rule,
-    expression::{Expression, Expression::*, Field, Is, Meta},
+    expression::{Expression, Expression::*, Field, Is, Meta, describe_all},
 };
 use std::{fmt, net::Ipv4Addr};
 
@@ -102,7 +102,11 @@ impl Match {
         }
         if let Some((first, last)) = self.range {
             let bound = |is, port: u16| Compare(is, port.to_be_bytes().to_vec());
-            list.extend([LoadField(Field::Port), bound(Is::AtLeast, first), bound(Is::AtMost, last)]);
+            list.push(LoadField(Field::Port));
+            match first == last {
+                true => list.push(bound(Is::Equal, first)),
+                false => list.extend([bound(Is::AtLeast, first), bound(Is::AtMost, last)]),
+            }
         }
         list.push(Accept);
         list
@@ -122,8 +126,11 @@ impl Match {
             found.transport = transport.first().copied();
             rest = tail;
         }
-        if let [LoadField(Field::Port), Compare(_, first), Compare(_, last), tail @ ..] = rest {
-            let port = |bytes: &[u8]| bytes.try_into().ok().map(u16::from_be_bytes);
+        let port = |bytes: &[u8]| bytes.try_into().ok().map(u16::from_be_bytes);
+        if let [LoadField(Field::Port), Compare(Is::Equal, only), tail @ ..] = rest {
+            found.range = Some((port(only)?, port(only)?));
+            rest = tail;
+        } else if let [LoadField(Field::Port), Compare(_, first), Compare(_, last), tail @ ..] = rest {
             found.range = Some((port(first)?, port(last)?));
             rest = tail;
         }
@@ -184,10 +191,7 @@ fn compare(ours: &[Statement], found: &[Statement]) -> Result<(), String> {
 
 impl fmt::Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, expression) in self.expressions.iter().enumerate() {
-            write!(f, "{}{expression}", if index == 0 { "" } else { " " })?;
-        }
-        Ok(())
+        describe_all(&self.expressions, f)
     }
 }
 
@@ -216,6 +220,26 @@ mod tests {
         let rules = examples();
         assert_eq!(read(&render(&rules)), Ok(rules));
         assert_eq!(read(&render(&[])), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_statement_reads_as_people_write_it() {
+        let shown: Vec<String> = render(&examples()[3..4]).iter().map(Statement::to_string).collect();
+        assert_eq!(
+            shown,
+            [
+                "iifname lo accept",
+                "ct state & 0x06000000 != 0x00000000 accept",
+                "l4proto icmp accept",
+                "l4proto icmpv6 accept",
+                "nfproto ipv4 ip saddr & 255.255.255.255 10.1.2.3 l4proto tcp dport 22 accept",
+                "nfproto ipv4 ip saddr & 255.255.255.255 10.1.2.3 l4proto tcp dport >= 8000 <= 9000 accept",
+                "nfproto ipv4 ip saddr & 255.255.0.0 10.77.0.0 l4proto tcp dport 22 accept",
+                "nfproto ipv4 ip saddr & 255.255.0.0 10.77.0.0 l4proto tcp dport >= 8000 <= 9000 accept",
+                "l4proto tcp reject with tcp reset",
+                "reject",
+            ]
+        );
     }
 
     #[test]
