@@ -65,7 +65,8 @@ pub(crate) fn inherit(
     (Inherited { tree, provider, complete: chain.complete }, chain.found)
 }
 
-fn provider_of(tree: &Tree) -> Option<(Arc<str>, Origin)> {
+/// `provider.type`, where it is text, with its place.
+pub(crate) fn provider_of(tree: &Tree) -> Option<(Arc<str>, Origin)> {
     let kind = tree.at(&["provider", "type"])?;
     Some((kind.as_text()?.into(), kind.origin.clone()))
 }
@@ -206,8 +207,8 @@ impl Chain<'_> {
         if self.add(template, &origin) {
             self.follow(true);
         }
-        // A provider without defaults here: what they would supply cannot be missed.
-        self.complete &= !none;
+        // The defaults of a provider that is not in this binary: what they would supply cannot be missed.
+        self.complete &= !none || provider.is_some_and(|p| self.options.providers.contains(p));
     }
 
     fn merged(&mut self) -> Arc<Tree> {

@@ -5,7 +5,7 @@
 use crate::{
     compose::compose,
     cross,
-    inherit::{Inherited, inherit},
+    inherit::{Inherited, inherit, provider_of},
     input, model,
     names::PROVIDERS,
     overrides, schema, semantic, suggest, walk,
@@ -66,13 +66,16 @@ pub struct Problems {
 
 /// Loads documents. A folder stands for its `*.yaml` and `*.yml` files.
 pub fn load(paths: &[PathBuf], options: &LoadOptions) -> Result<Loaded, Problems> {
-    let mut loading = Loading { options, sources: Sources::default(), found: Vec::new(), documents: Vec::new() };
+    let mut loading =
+        Loading { options, sources: Sources::default(), found: Vec::new(), documents: Vec::new(), unread: false };
     let overrides = overrides::parse(&options.overrides, &mut loading.sources);
     let mut used = vec![false; overrides.len()];
     for file in loading.files(paths) {
         loading.file(&file, &overrides, &mut used);
     }
-    loading.found.extend(overrides.iter().zip(used).filter(|(_, used)| !used).map(|(o, _)| overrides::unused(o)));
+    if !loading.unread {
+        loading.found.extend(overrides.iter().zip(used).filter(|(_, used)| !used).map(|(o, _)| overrides::unused(o)));
+    }
     loading.found.extend(cross::check(&loading.documents));
     loading.finish()
 }
@@ -90,6 +93,8 @@ struct Loading<'a> {
     sources: Sources,
     found: Vec<Diagnostic>,
     documents: Vec<Document>,
+    /// Whether some document could not be read at all.
+    unread: bool,
 }
 
 impl Loading<'_> {
@@ -102,7 +107,7 @@ impl Loading<'_> {
                 Ok(found) => files.extend(
                     found.into_iter().filter(|f| seen.insert(std::fs::canonicalize(f).unwrap_or_else(|_| f.clone()))),
                 ),
-                Err(fault) => self.found.push(fault),
+                Err(fault) => self.refuse([fault]),
             }
         }
         files
@@ -112,7 +117,7 @@ impl Loading<'_> {
         let name = input::name(path);
         let text = match input::read(path) {
             Ok(text) => text,
-            Err(fault) => return self.found.push(fault),
+            Err(fault) => return self.refuse([fault]),
         };
         self.sources.0.insert(name.clone(), text.as_str().into());
         match compose(&name, &text) {
@@ -120,14 +125,19 @@ impl Loading<'_> {
                 self.found.extend(warnings);
                 self.tree(&tree, overrides, used);
             }
-            Err(problems) => self.found.extend(problems),
+            Err(problems) => self.refuse(problems),
         }
+    }
+
+    fn refuse(&mut self, problems: impl IntoIterator<Item = Diagnostic>) {
+        self.found.extend(problems);
+        self.unread = true;
     }
 
     fn tree(&mut self, tree: &Arc<Tree>, overrides: &[overrides::Override], used: &mut [bool]) {
         let kind = match kind_of(tree) {
             Ok(kind) => kind,
-            Err(fault) => return self.found.push(fault),
+            Err(fault) => return self.refuse([fault]),
         };
         let (mut inherited, found) = inherit(tree, kind, self.options, &mut self.sources);
         let merged_well = !found.iter().any(Diagnostic::is_error);
@@ -136,6 +146,7 @@ impl Loading<'_> {
             used[at] = true;
             inherited.tree = overrides::apply(&inherited.tree, wish);
         }
+        inherited.provider = provider_of(&inherited.tree);
         let checked = self.check(kind, &inherited);
         let clean = merged_well && !checked.iter().any(Diagnostic::is_error);
         self.found.extend(checked);

@@ -9,7 +9,7 @@ use saphyr_parser::{Marker, ScanError, Span};
 use std::{collections::BTreeMap, ops::Range};
 
 /// How much scanning, in bytes, all attempts on one document may cost together.
-const BUDGET: usize = 64 << 20;
+const BUDGET: usize = 8 << 20;
 
 /// Blanks put before lines, by line number.
 #[derive(Default)]

@@ -2,7 +2,8 @@
 //!
 //! Maps merge key by key; scalars and lists replace what is inherited. Exceptions: lists that hold one map of the same
 //! `name` on both sides merge that map; `key++` appends a list to the inherited one and `++key` puts it before; `~key`
-//! without a value removes an inherited key. Every value keeps its own place, so a merged tree tells where each came from.
+//! without a value removes an inherited key first, so that `~key` beside `key` replaces a map instead of merging it.
+//! Every value keeps its own place, so a merged tree tells where each came from.
 
 use crate::suggest;
 use cloudtik_core::{Diagnostic, Tree, TreeValue, origin::Entry};
@@ -69,6 +70,11 @@ fn wish(entry: &Entry) -> Wish<'_> {
 
 fn merge_entries(base: &[Entry], own: &[Entry], problems: &mut Vec<Diagnostic>) -> Vec<Entry> {
     let mut merged = Merged::new(base);
+    for entry in own {
+        if let Wish::Remove(key) = wish(entry) {
+            remove(&mut merged, key, entry, problems);
+        }
+    }
     for entry in own.iter().filter(|e| matches!(wish(e), Wish::Set)) {
         match merged.find(&entry.key) {
             Some(inherited) => {
@@ -80,10 +86,9 @@ fn merge_entries(base: &[Entry], own: &[Entry], problems: &mut Vec<Diagnostic>) 
     }
     for entry in own {
         match wish(entry) {
-            Wish::Set => {}
+            Wish::Set | Wish::Remove(_) => {}
             Wish::Append(key) => extend(&mut merged, key, entry, false, problems),
             Wish::Prepend(key) => extend(&mut merged, key, entry, true, problems),
-            Wish::Remove(key) => remove(&mut merged, key, entry, problems),
         }
     }
     merged.finish()
@@ -157,4 +162,69 @@ fn remove(merged: &mut Merged, key: &str, entry: &Entry, problems: &mut Vec<Diag
         .detail(format!("no `{key}` is inherited here"));
     warning.hints.extend(suggest::closest(key, known).map(|k| format!("did you mean `~{k}:`?")));
     problems.push(warning);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compose::compose;
+
+    fn tree(file: &str, text: &str) -> Arc<Tree> {
+        compose(&file.into(), text).expect("YAML").0
+    }
+
+    /// Base, child, and what the child over the base is.
+    const TABLE: &[(&str, &str, &str)] = &[
+        ("{a: 1, b: {c: 1, d: 1}}", "{b: {d: 2, e: 2}}", "{a: 1, b: {c: 1, d: 2, e: 2}}"),
+        ("{a: [1, 2]}", "{a: [3]}", "{a: [3]}"),
+        ("{a: [1, 2]}", "{a++: [3]}", "{a: [1, 2, 3]}"),
+        ("{a: [1, 2]}", "{++a: [3]}", "{a: [3, 1, 2]}"),
+        ("{a: [1]}", "{++a: [0], a++: [2]}", "{a: [0, 1, 2]}"),
+        ("{a: [1]}", "{a: [5], a++: [6]}", "{a: [5, 6]}"),
+        ("{}", "{a++: [3], b: {++c: [4]}}", "{b: {c: [4]}, a: [3]}"),
+        ("{a: 1, b: 2}", "{~a: }", "{b: 2}"),
+        ("{a: {b: 1, c: 2}}", "{a: {~b: , d: 3}}", "{a: {c: 2, d: 3}}"),
+        ("{a: 1}", "{~a: , b: {~c: x}}", "{b: {~c: x}}"),
+        ("{a: {b: 1}}", "{a: {c: 2}, ~a: }", "{a: {c: 2}}"),
+        ("{a: [1]}", "{~a: , a++: [2]}", "{a: [2]}"),
+        ("{a: {b: 1}}", "{a: 2}", "{a: 2}"),
+        ("{a: 2}", "{a: {b: 1}}", "{a: {b: 1}}"),
+        ("{a: {b: 1}}", "{a: }", "{a: }"),
+        ("{c: [{name: n, x: 1}]}", "{c: [{name: n, y: 2}]}", "{c: [{name: n, x: 1, y: 2}]}"),
+        ("{c: [{name: n, x: 1}]}", "{c: [{name: m, y: 2}]}", "{c: [{name: m, y: 2}]}"),
+        ("{c: [{name: n}, {name: o}]}", "{c: [{name: n, y: 2}]}", "{c: [{name: n, y: 2}]}"),
+        ("{c: [{name: n, l: [1]}]}", "{c: [{name: n, l++: [2]}]}", "{c: [{name: n, l: [1, 2]}]}"),
+    ];
+
+    #[test]
+    fn a_child_over_its_base_is_what_the_rules_say() {
+        for (base, child, wanted) in TABLE {
+            let mut problems = Vec::new();
+            let merged = merge(&settled(&tree("base", base), &mut problems), &tree("child", child), &mut problems);
+            assert_eq!(merged.to_json(), tree("wanted", wanted).to_json(), "{base} <- {child}");
+            assert!(problems.is_empty(), "{base} <- {child}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn every_value_keeps_the_place_that_it_was_written_at() {
+        let base = tree("base", "a: {b: 1, l: [1]}\nc: 2\n");
+        let merged = merge(&base, &tree("child", "a:\n  d: 3\n  l++: [2]\n"), &mut Vec::new());
+        let place = |path: &[&str]| merged.at(path).expect("there").origin.to_string();
+        assert_eq!(place(&["c"]), "base:2:4");
+        assert_eq!(place(&["a", "b"]), "base:1:8");
+        assert_eq!(place(&["a", "d"]), "child:2:6");
+        let TreeValue::List(items) = &merged.at(&["a", "l"]).expect("there").value else { panic!("a list") };
+        assert_eq!(items.iter().map(|i| i.origin.to_string()).collect::<Vec<_>>(), ["base:1:15", "child:3:9"]);
+    }
+
+    #[test]
+    fn extending_what_is_no_list_is_an_error_with_both_places() {
+        let mut problems = Vec::new();
+        merge(&tree("base", "a: 1\n"), &tree("child", "a++: [2]\n"), &mut problems);
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].id, "extends-no-list");
+        assert_eq!(problems[0].origin.as_ref().expect("a place").to_string(), "child:1:1");
+        assert_eq!(problems[0].related[0].0.to_string(), "base:1:4");
+    }
 }

@@ -40,22 +40,40 @@ pub(crate) fn resolve<'a>(root: &'a Json, schema: &'a Json) -> &'a Json {
     target.and_then(|name| root.get("$defs")?.get(name)).unwrap_or(schema)
 }
 
-/// Whether documents of that kind have a key under this path. Free-form maps have every key.
+/// Whether documents of that kind can have a value under this path. Free-form maps have every key.
+///
+/// The path may come from a dotted text, where a name such as `worker.default` is two parts.
 pub(crate) fn knows(kind: Kind, path: &[&str]) -> bool {
     let root = strict(kind);
-    let mut at = root;
-    for key in path {
-        let schema = resolve(root, at);
-        let next = schema.get("properties").and_then(|p| p.get(*key)).or_else(|| schema.get("additionalProperties"));
-        match next {
-            Some(Json::Bool(false)) | None => {
-                return schema.get("type").is_none() && schema.get("properties").is_none();
-            }
-            Some(Json::Bool(true)) => return true,
-            Some(next) => at = next,
+    knows_below(root, root, path)
+}
+
+fn knows_below(root: &Json, schema: &Json, path: &[&str]) -> bool {
+    let schema = resolve(root, schema);
+    if path.is_empty() || schema == &Json::Bool(true) {
+        return true;
+    }
+    let is_map = schema.get("type").is_none_or(|t| t == "object");
+    let Some(properties) = schema.get("properties").and_then(Json::as_object) else {
+        return is_map && knows_named(root, schema, path);
+    };
+    let mut known = (1..=path.len()).filter_map(|parts| Some((properties.get(&path[..parts].join("."))?, parts)));
+    match known.next() {
+        Some((below, parts)) => knows_below(root, below, &path[parts..]),
+        None => is_map && knows_named(root, schema, path),
+    }
+}
+
+/// The same where the first key is anybody's.
+fn knows_named(root: &Json, schema: &Json, path: &[&str]) -> bool {
+    match schema.get("additionalProperties") {
+        Some(Json::Bool(false)) => false,
+        Some(Json::Bool(true)) | None => true,
+        Some(below) => {
+            let is_leaf = resolve(root, below).get("properties").is_none();
+            is_leaf || path.len() == 1 || (1..path.len()).any(|parts| knows_below(root, below, &path[parts..]))
         }
     }
-    true
 }
 
 fn generate<T: JsonSchema>() -> Json {
@@ -100,21 +118,30 @@ fn drop_null(object: &mut Map<String, Json>) {
     }
 }
 
-/// Drops `required`, except in list items (lists are not merged), and lets merge keys stand.
+/// The merge keys that a map may have beside its own keys. In a map of anything they need no mention.
+fn merge_keys(others: &Json) -> Option<Json> {
+    match others {
+        Json::Bool(true) => None,
+        Json::Bool(false) => Some(json!({
+            "^[^~+].*[+][+]$": { "type": "array" },
+            "^[+][+]": { "type": "array" },
+            "^~.": { "type": "null" },
+        })),
+        // Names are the user's, and a remote path may begin with `~`.
+        named => Some(json!({ "^~.": { "anyOf": [{ "type": "null" }, named] } })),
+    }
+}
+
+/// Drops what only the walker reads, and `required`, except in list items (lists are not merged), and lets merge keys stand.
 fn allow_inheritance(schema: &mut Json, in_list: bool) {
     match schema {
         Json::Object(object) => {
+            object.remove("x-check");
+            object.remove("x-id");
             if !in_list {
                 object.remove("required");
-                if object.get("additionalProperties") == Some(&Json::Bool(false)) {
-                    object.insert(
-                        "patternProperties".into(),
-                        json!({
-                            "^[^~+].*[+][+]$": { "type": "array" },
-                            "^[+][+]": { "type": "array" },
-                            "^~.": { "type": "null" },
-                        }),
-                    );
+                if let Some(merge_keys) = object.get("additionalProperties").and_then(merge_keys) {
+                    object.insert("patternProperties".into(), merge_keys);
                 }
             }
             for (key, value) in object.iter_mut() {

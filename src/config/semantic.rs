@@ -211,7 +211,7 @@ fn instance_types(tree: &Tree, provider: &str) -> Vec<Diagnostic> {
 /// Names in `types`, and the keys that are blocks of runtimes.
 fn runtime_names(runtime: &Tree, options: &LoadOptions, found: &mut Vec<Diagnostic>) {
     if let Some(TreeValue::List(names)) = runtime.get("types").map(|t| &t.value) {
-        for name in names {
+        for name in names.iter().take(walk::MAX_PROBLEMS) {
             found.extend(name.as_text().and_then(|text| runtime_name(text, name, options)));
         }
     }
@@ -219,6 +219,9 @@ fn runtime_names(runtime: &Tree, options: &LoadOptions, found: &mut Vec<Diagnost
         let key = &*block.key;
         if matches!(key, "types" | "envs" | "scaling") || RUNTIMES.contains(&key) || options.runtimes.contains(key) {
             continue;
+        }
+        if found.len() >= walk::MAX_PROBLEMS {
+            return;
         }
         let known = ["types", "envs", "scaling"].into_iter().chain(known_runtimes(options));
         let mut problem = Diagnostic::error("unknown-key", "unknown key")

@@ -1,7 +1,13 @@
 //! "Did you mean": the known word that a misspelt one comes closest to.
 
+/// No known word is nearly as long; comparing takes the product of the lengths.
+const LONGEST: usize = 100;
+
 /// The closest of `known`, if it is close enough to be meant. Ties go to the first in order.
 pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > LONGEST {
+        return None;
+    }
     let plain = word.to_ascii_lowercase().replace('-', "_");
     known
         .into_iter()

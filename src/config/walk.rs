@@ -8,6 +8,9 @@ use crate::{formats, schema::resolve, suggest};
 use cloudtik_core::{Diagnostic, Tree, TreeValue, origin::Entry};
 use serde_json::{Map, Value as Json};
 
+/// Nobody reads more; and each may search for a word that was meant.
+pub(crate) const MAX_PROBLEMS: usize = 1000;
+
 /// What a check needs beside the tree.
 pub(crate) struct Walk<'a> {
     root: &'a Json,
@@ -36,6 +39,9 @@ pub(crate) fn check(
 
 impl Walk<'_> {
     fn value(&mut self, tree: &Tree, schema: &Json, path: &mut Vec<String>) {
+        if self.problems.len() >= MAX_PROBLEMS {
+            return;
+        }
         let schema = resolve(self.root, schema);
         let Json::Object(keywords) = schema else { return };
         if let Some(branches) = keywords.get("anyOf").or_else(|| keywords.get("oneOf")).and_then(Json::as_array) {
@@ -161,7 +167,9 @@ impl Walk<'_> {
                     schema
                 }
                 None if others == Some(&Json::Bool(false)) => {
-                    self.unknown_key(entry, known, path);
+                    if self.problems.len() < MAX_PROBLEMS {
+                        self.unknown_key(entry, known, path);
+                    }
                     continue;
                 }
                 None => others.unwrap_or(&Json::Null),
