@@ -12,10 +12,10 @@ use std::{
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../../templates/runtimes").canonicalize()?;
     let mut code = String::from("pub const SHIPPED: &[(&str, &[(&str, &str)])] = &[\n");
-    for folder in sorted(&root)? {
+    for folder in sorted(&root)?.into_iter().filter(|path| path.is_dir()) {
         let runtime = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         writeln!(code, "    ({runtime:?}, &[")?;
-        for file in sorted(&folder)? {
+        for file in sorted(&folder)?.into_iter().filter(|path| path.is_file()) {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             writeln!(code, "        ({name:?}, include_str!({:?})),", file.display().to_string())?;
         }

@@ -15,7 +15,7 @@ mod kinds;
 mod launch;
 pub mod manifest;
 mod pass;
-mod probe;
+pub mod probe;
 mod provider;
 mod render;
 mod settings;

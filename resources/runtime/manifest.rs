@@ -3,6 +3,7 @@
 //! Only the shape is known here. Text values of roles, environment and launchers are minijinja templates; `value`, `when`
 //! and `that` are minijinja expressions. Unknown fields are errors.
 
+use crate::probe::Probe;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -266,51 +267,6 @@ impl Default for Stop {
     fn default() -> Self {
         Stop { signal: term(), grace_seconds: ten_seconds() }
     }
-}
-
-/// Tells whether a service works. Its texts are templates in a manifest, plain in a resource.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Probe {
-    Tcp(TcpProbe),
-    Http(HttpProbe),
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TcpProbe {
-    pub host: String,
-    pub port: u16,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HttpProbe {
-    pub host: String,
-    pub port: u16,
-    pub path: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub json: Option<JsonCondition>,
-    /// What is awaited, for progress: `the master to list this worker`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub awaits: Option<String>,
-}
-
-/// A condition on a JSON answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct JsonCondition {
-    /// JSON pointer.
-    pub at: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub equals: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at_least: Option<i64>,
-    /// The pointer leads to a list, and an item of it has all of these.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub has: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -1,16 +1,61 @@
 //! Asks a service, from inside a node, whether it works.
 
-use crate::manifest::{HttpProbe, JsonCondition, Probe};
 use cloudtik_core::host::Host;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{Request, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// A service that takes longer to answer does not work.
 const PATIENCE: Duration = Duration::from_secs(5);
 const LARGEST_ANSWER: usize = 4 << 20;
+
+/// Tells whether a service works. Its texts are templates in a manifest, plain in a resource.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    Tcp(TcpProbe),
+    Http(HttpProbe),
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TcpProbe {
+    pub host: String,
+    pub port: u16,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpProbe {
+    pub host: String,
+    pub port: u16,
+    pub path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub json: Option<JsonCondition>,
+    /// What is awaited, for progress: `the master to list this worker`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaits: Option<String>,
+}
+
+/// A condition on a JSON answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JsonCondition {
+    /// JSON pointer.
+    pub at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub equals: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<i64>,
+    /// The pointer leads to a list, and an item of it has all of these.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub has: BTreeMap<String, String>,
+}
 
 impl Probe {
     /// What a wait for this probe waits for: `the Spark master to answer`.

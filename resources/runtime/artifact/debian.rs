@@ -10,8 +10,8 @@ use std::{
 };
 use tokio::process::Command;
 
-/// Unpacks packages into `tree`. `work` takes the downloads; `cache` may take a package index of our own.
-pub async fn fetch(packages: &[String], cache: &Path, work: &Path, tree: &Path, say: Say<'_>) -> Result<(), Failure> {
+/// Unpacks packages into `tree`. `work` takes the downloads, and a package index of our own when the machine has none.
+pub async fn fetch(packages: &[String], work: &Path, tree: &Path, say: Say<'_>) -> Result<(), Failure> {
     let what = "fetch Debian packages";
     if !download::has("apt-get") || !download::has("dpkg-deb") {
         let hint = format!("install {} by hand", packages.join(" and "));
@@ -20,18 +20,12 @@ pub async fn fetch(packages: &[String], cache: &Path, work: &Path, tree: &Path, 
     let debs = work.join("debs");
     fs::create_dir_all(&debs).map_err(io(what, &debs))?;
     let mut options = vec!["-oAPT::Sandbox::User=root".to_owned()];
-    let mut names = choose(packages, &options).await;
-    if names.is_err() {
+    if load(packages, &options, &debs, say).await.is_err() {
         say("loading the package index");
-        options.extend(own_index(cache).map_err(io(what, cache))?);
+        options.extend(own_index(work).map_err(io(what, work))?);
         output(what, Command::new("apt-get").args(&options).arg("update")).await?;
-        names = choose(packages, &options).await;
+        load(packages, &options, &debs, say).await?;
     }
-    let names = names?;
-    say(&format!("fetching {} Debian packages", names.len()));
-    let mut download = Command::new("apt-get");
-    download.args(&options).args(["download", "-q"]).args(&names).current_dir(&debs);
-    output(what, &mut download).await?;
     for deb in fs::read_dir(&debs).map_err(io(what, &debs))? {
         let deb = deb.map_err(io(what, &debs))?.path();
         output(what, Command::new("dpkg-deb").arg("-x").args([&deb, tree])).await?;
@@ -39,9 +33,17 @@ pub async fn fetch(packages: &[String], cache: &Path, work: &Path, tree: &Path, 
     repoint(tree, tree).map_err(io(what, tree))
 }
 
+async fn load(packages: &[String], options: &[String], debs: &Path, say: Say<'_>) -> Result<(), Failure> {
+    let names = choose(packages, options).await?;
+    say(&format!("fetching {} Debian packages", names.len()));
+    let mut download = Command::new("apt-get");
+    download.args(options).args(["download", "-q"]).args(&names).current_dir(debs);
+    output("fetch Debian packages", &mut download).await.map(drop)
+}
+
 /// Settings that keep apt's index and locks in a folder of ours, for a machine whose own index is empty.
-fn own_index(cache: &Path) -> std::io::Result<Vec<String>> {
-    let root = cache.join(".apt");
+fn own_index(work: &Path) -> std::io::Result<Vec<String>> {
+    let root = work.join("apt");
     for folder in ["lists/partial", "archives/partial"] {
         fs::create_dir_all(root.join(folder))?;
     }

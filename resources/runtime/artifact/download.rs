@@ -22,7 +22,7 @@ pub struct Progress<'a> {
 
 impl Progress<'_> {
     fn tell(&self, bytes: u64) {
-        let megabytes = |bytes: u64| bytes / 1_000_000;
+        let megabytes = |bytes: u64| (bytes + 500_000) / 1_000_000;
         match self.size {
             0 => (self.say)(&format!("{}: {} MB", self.label, megabytes(bytes))),
             size => (self.say)(&format!("{}: {} of {} MB", self.label, megabytes(bytes), megabytes(size))),

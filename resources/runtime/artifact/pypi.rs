@@ -74,7 +74,7 @@ async fn pip(work: &Path, progress: &Progress<'_>) -> Result<Command, Failure> {
             fs::create_dir_all(folder).map_err(io(what, folder))?;
         }
         let wanted = ["python3-pip-whl".to_owned()];
-        debian::fetch(&wanted, work, &packages, &tree, progress.say).await?;
+        debian::fetch(&wanted, &packages, &tree, progress.say).await?;
         let wheels = tree.join("usr/share/python-wheels");
         let wheel = super::unpack::matching(&wheels, "pip-*.whl")
             .ok_or_else(|| environment(what, "python3-pip-whl holds no wheel of pip").hint("install python3-pip"))?;

@@ -76,7 +76,7 @@ impl Store {
     async fn fill(&self, artifact: &Artifact, work: &Path, tree: &Path, say: Say<'_>) -> Result<(), Failure> {
         let (file, sha256, size) = match &artifact.source {
             Source::Debian(Debian { packages }) => {
-                return debian::fetch(packages, &self.root, work, tree, say).await;
+                return debian::fetch(packages, work, tree, say).await;
             }
             Source::Pypi(pypi) => (pypi.file.clone(), &pypi.sha256, pypi.size),
             Source::Url(url) => (url.url.rsplit('/').next().unwrap_or("file").to_owned(), &url.sha256, url.size),
@@ -268,5 +268,35 @@ mod tests {
         assert_eq!(waiting, "waiting for another process that fetches p");
         drop(first);
         assert_eq!(second.await.unwrap().unwrap().from, "cache");
+    }
+
+    #[tokio::test]
+    async fn a_mirror_may_be_a_web_server_and_one_that_lacks_the_file_is_passed_over() {
+        use tokio::{
+            io::{AsyncReadExt, AsyncWriteExt},
+            net::TcpListener,
+        };
+        let (root, mut artifact) = world();
+        let bytes = fs::read(root.path().join("mirror/p-1.tar.gz")).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let place = format!("http://{}/files", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = vec![0; 4096];
+                let count = stream.read(&mut request).await.unwrap();
+                let found = String::from_utf8_lossy(&request[..count]).starts_with("GET /files/p-1.tar.gz ");
+                let (status, body) = if found { ("200 OK", bytes.as_slice()) } else { ("404 Not Found", &[][..]) };
+                let head = format!("HTTP/1.0 {status}\r\ncontent-length: {}\r\n\r\n", body.len());
+                stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
+            }
+        });
+        let store = Store::new(&root.path().join("web"), Some(format!("{place}/")));
+        assert_eq!(store.get(&artifact, &|_| ()).await.unwrap().from, "cache");
+
+        let Source::Pypi(pypi) = &artifact.source else { unreachable!() };
+        let url = crate::manifest::Url { url: format!("{place}/p-1.tar.gz"), sha256: pypi.sha256.clone(), size: 0 };
+        artifact.source = Source::Url(url);
+        let store = Store::new(&root.path().join("other"), Some(place.replace("/files", "/nothing")));
+        assert_eq!(store.get(&artifact, &|_| ()).await.unwrap().from, "cache");
     }
 }

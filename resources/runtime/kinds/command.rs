@@ -3,7 +3,7 @@
 //! A changed list runs only the lines it has gained; changed surroundings (the node, the environment) run all of them. The
 //! lines of `stop` run when the phase is removed.
 
-use super::{Looked, connection, decode, host_of, recorded_host, unless_gone};
+use super::{Looked, connection, decode, host_of};
 use crate::hosts::{self, Hosts};
 use cloudtik_core::{
     Attrs, Failure, FailureKind, Value,
@@ -104,15 +104,23 @@ async fn run_line(host: &dyn Host, call: &Call, spec: &Spec, line: &str) -> Resu
         .hint(format!("the whole output is in {} on the node", spec.log)))
 }
 
+/// Runs the stop lines. A node that cannot be reached cannot run them: that never keeps a cluster from being destroyed.
 pub async fn delete(hosts: &Hosts, call: &Call) -> Result<(), Failure> {
     let Some(record) = &call.record else { return Ok(()) };
-    let spec: Spec = decode("a command list", &record.attributes)?;
-    let Some(host) = recorded_host(hosts, &record.attributes).await? else { return Ok(()) };
+    match stop(hosts, call, &record.attributes).await {
+        Err(failure) if hosts::is_lost(&failure) => Ok(()),
+        other => other,
+    }
+}
+
+async fn stop(hosts: &Hosts, call: &Call, attributes: &Attrs) -> Result<(), Failure> {
+    let spec: Spec = decode("a command list", attributes)?;
+    let host = hosts.get(connection(attributes)).await?;
     for line in &spec.stop {
-        unless_gone(run_line(&*host, call, &spec, line).await)?;
+        run_line(&*host, call, &spec, line).await?;
     }
     let remove = Command::new(["rm", "-f", "--", spec.done.as_str()]);
-    unless_gone(hosts::run(&*host, "forget commands", &remove).await.map(drop))
+    hosts::run(&*host, "forget commands", &remove).await.map(drop)
 }
 
 /// Whether all lines of an interrupted run ended is not known: they run again.

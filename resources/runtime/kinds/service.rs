@@ -6,7 +6,8 @@
 use super::{Looked, connection, decode, host_of, recorded_host, unless_gone};
 use crate::{
     hosts::{self, Hosts},
-    manifest::{Probe, Stop},
+    manifest::Stop,
+    probe::Probe,
 };
 use cloudtik_core::{
     Attrs, Effect, Failure, FailureKind, Value,
@@ -25,7 +26,7 @@ const START: &str = include_str!("../scripts/start.sh");
 const CHECK: &str = concat!(include_str!("../scripts/alive.sh"), include_str!("../scripts/check.sh"));
 const STOP: &str = concat!(include_str!("../scripts/alive.sh"), include_str!("../scripts/stop.sh"));
 /// Between two questions of a probe that is awaited.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(200);
 /// Between two looks at whether the awaited process still lives.
 const LOOK: Duration = Duration::from_secs(1);
 

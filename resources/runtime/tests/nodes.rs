@@ -204,6 +204,24 @@ async fn a_service_that_dies_fails_at_once_with_the_end_of_its_log() {
 }
 
 #[tokio::test]
+async fn whoever_has_a_reused_process_number_is_left_alone() {
+    let mut node = Node::new();
+    let port = server("{}").await;
+    let service = node.service(&["sleep", "1000"], tcp(port), json!({}));
+    node.world.apply(&service).await.unwrap();
+    // As if our daemon had ended long ago and another session had got its number.
+    let (other, own) = (pid(&node), node.read("run/s/pid"));
+    fs::write(node.path("run/s/pid"), format!("{other} 1\n")).unwrap();
+    assert_eq!(broken(node.world.refresh(&address("service")).await).as_deref(), Some("process is gone"));
+    let call = node.world.call(&address("service"), service.attributes.clone());
+    node.world.runtime.delete(&call).await.unwrap();
+    assert!(alive(other));
+    fs::write(node.path("run/s/pid"), own).unwrap();
+    node.world.delete(&address("service")).await.unwrap();
+    assert!(!alive(other));
+}
+
+#[tokio::test]
 async fn one_that_ignores_the_signal_is_killed_after_its_grace() {
     let mut node = Node::new();
     let port = server("{}").await;
