@@ -43,10 +43,25 @@ struct Net {
     boxes: usize,
 }
 
+/// Where everything is.
+struct Picture<'a> {
+    places: &'a [Point],
+    widths: &'a [f64],
+    columns: &'a [(f64, f64)],
+    layer: &'a [usize],
+}
+
+impl Picture<'_> {
+    fn column(&self, place: usize) -> (f64, f64) {
+        self.columns[self.layer[place]]
+    }
+}
+
 pub fn svg(graph: &Graph) -> String {
     let folded = fold(graph);
     let net = net(&folded);
-    let places = places(&net, &folded);
+    let columns = columns(&net, &folded);
+    let places = places(&net, &columns);
     let widths: Vec<f64> = folded.boxes.iter().map(width).collect();
     let (mut right, mut bottom) = (0.0f64, 0.0f64);
     for (i, place) in places.iter().enumerate() {
@@ -57,8 +72,9 @@ pub fn svg(graph: &Graph) -> String {
     let legend = legend(&folded);
     let (width, height) = ((right + MARGIN).max(420.0), bottom + MARGIN + if legend.is_empty() { 0.0 } else { 36.0 });
     let mut out = head(width, height, &folded);
+    let picture = Picture { places: &places, widths: &widths, columns: &columns, layer: &net.layer };
     for (way, needs) in &net.ways {
-        edge(&mut out, way, *needs, &places, &widths);
+        edge(&mut out, way, *needs, &picture);
     }
     for (this, (place, width)) in folded.boxes.iter().zip(places.iter().zip(&widths)) {
         boxed(&mut out, this, *place, *width);
@@ -84,22 +100,30 @@ fn net(folded: &Folded) -> Net {
     net
 }
 
-/// The middle of every box and bend.
-fn places(net: &Net, folded: &Folded) -> Vec<Point> {
-    let rows = if net.layer.len() <= DRAWN_WELL { arranged(net) } else { stacked(net) };
+/// The left and right side of each layer's column, as wide as its widest box.
+fn columns(net: &Net, folded: &Folded) -> Vec<(f64, f64)> {
     let layers = net.layer.iter().max().map_or(0, |l| l + 1);
     let mut widest = vec![0.0f64; layers];
     for (this, layer) in folded.boxes.iter().zip(&net.layer) {
         widest[*layer] = widest[*layer].max(width(this));
     }
-    let mut middle = Vec::with_capacity(layers);
-    let mut x = MARGIN;
-    for wide in &widest {
-        middle.push(x + wide / 2.0);
-        x += wide + BETWEEN;
-    }
+    let mut left = MARGIN;
+    let column = |wide: f64| {
+        let column = (left, left + wide);
+        left = column.1 + BETWEEN;
+        column
+    };
+    widest.into_iter().map(column).collect()
+}
+
+/// The middle of every box and bend.
+fn places(net: &Net, columns: &[(f64, f64)]) -> Vec<Point> {
+    let rows = if net.layer.len() <= DRAWN_WELL { arranged(net) } else { stacked(net) };
     let top = rows.iter().copied().fold(f64::INFINITY, f64::min);
-    let place = |(row, layer): (&f64, &usize)| Point { x: middle[*layer], y: row - top + MARGIN + HEIGHT / 2.0 };
+    let place = |(row, layer): (&f64, &usize)| Point {
+        x: (columns[*layer].0 + columns[*layer].1) / 2.0,
+        y: row - top + MARGIN + HEIGHT / 2.0,
+    };
     rows.iter().zip(&net.layer).map(place).collect()
 }
 
@@ -197,28 +221,21 @@ fn boxed(out: &mut String, this: &Box, place: Point, width: f64) {
     );
 }
 
-/// A curve from the right side of one box through the bends to the left side of the other.
-fn edge(out: &mut String, way: &[usize], needs: Needs, places: &[Point], widths: &[f64]) {
-    let half = |i: usize| widths.get(i).map_or(0.0, |w| w / 2.0);
+/// From the right side of one box through the bends to the left side of the other: straight through columns, where boxes
+/// are, and curved between them.
+fn edge(out: &mut String, way: &[usize], needs: Needs, picture: &Picture<'_>) {
+    let half = |i: usize| picture.widths.get(i).map_or(0.0, |w| w / 2.0);
     let (first, last) = (way[0], way[way.len() - 1]);
-    let start = Point { x: places[first].x + half(first), ..places[first] };
-    let end = Point { x: places[last].x - half(last), ..places[last] };
-    let mut path = format!("M{:.1} {:.1}", start.x, start.y);
-    let mut from = start;
-    for bend in way[1..way.len() - 1].iter().map(|i| places[*i]).chain([end]) {
-        let reach = ((bend.x - from.x) / 2.0).max(20.0);
-        let _ = write!(
-            path,
-            " C{:.1} {:.1} {:.1} {:.1} {:.1} {:.1}",
-            from.x + reach,
-            from.y,
-            bend.x - reach,
-            bend.y,
-            bend.x,
-            bend.y
-        );
-        from = bend;
+    let mut path = format!("M{:.1} {:.1}", picture.places[first].x + half(first), picture.places[first].y);
+    for step in way.windows(2) {
+        let (from, to) = (picture.places[step[0]], picture.places[step[1]]);
+        let (right, left) = (picture.column(step[0]).1, picture.column(step[1]).0);
+        let reach = ((left - right) / 2.0).abs().max(20.0);
+        let (y, to_y) = (from.y, to.y);
+        let _ =
+            write!(path, " H{right:.1} C{:.1} {y:.1} {:.1} {to_y:.1} {left:.1} {to_y:.1}", right + reach, left - reach);
     }
+    let _ = write!(path, " H{:.1}", picture.places[last].x - half(last));
     let dash = if needs == Needs::Created { " stroke-dasharray=\"5 4\"" } else { "" };
     let _ = writeln!(
         out,

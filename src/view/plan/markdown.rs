@@ -81,7 +81,7 @@ fn take(room: &mut usize, items: &[Item], cost: impl Fn(&Item) -> usize) -> Vec<
 }
 
 fn head(plan: &Plan, key: &str) -> String {
-    let key: String = key.chars().filter(|c| c.is_alphanumeric() || "/._-".contains(*c)).collect();
+    let key: String = key.chars().filter(|c| c.is_alphanumeric() || "/._+-".contains(*c)).collect();
     let mut out = format!("<!-- cloudtik-plan:{} -->\n### Plan: {}\n\n", text::fit(&key, 200), counts(plan));
     let counted: BTreeMap<Action, usize> = plan.counts().into_iter().filter(|(a, _)| a.is_change()).collect();
     if counted.is_empty() {

@@ -8,7 +8,7 @@ use cloudtik_core::{
 /// How many paths or addresses are named before the rest is counted.
 const NAMED: usize = 3;
 
-/// What happens and why: `must be replaced: cidr cannot change in place`. Empty for an ordinary create.
+/// What happens and why: `must be replaced: cidr cannot change in place`. Empty for an ordinary create and in a destroy.
 pub(crate) fn why(change: &Change) -> String {
     let reasons = Sorted::of(change);
     let detail = reasons.phrases(change).join("; ");
@@ -85,17 +85,18 @@ impl<'a> Sorted<'a> {
 
 fn phrase(reason: &Reason) -> Option<String> {
     Some(match reason {
-        Reason::New => return None,
         Reason::Gone => "made again, it has vanished".into(),
         Reason::Broken { detail } => format!("does not work: {detail}"),
         Reason::Unready => "was made, but never became ready".into(),
         Reason::Undeclared => "no longer declared".into(),
-        Reason::Destroy => "destroy".into(),
         Reason::Deposed { key } => format!("old object {key} that a replacement left behind"),
         Reason::Retained => "the object and its data stay; only the record goes".into(),
         Reason::GoneWith { address } => format!("goes together with {}", address.short()),
         Reason::Found => "found under our name; recorded without touching it".into(),
-        Reason::Changed { .. }
+        // Said by the mark, or above.
+        Reason::New
+        | Reason::Destroy
+        | Reason::Changed { .. }
         | Reason::Immutable { .. }
         | Reason::Drifted { .. }
         | Reason::DependencyReplaced { .. }
