@@ -8,12 +8,13 @@ mod markdown;
 mod order;
 mod reasons;
 mod rows;
+mod values;
 
 pub(crate) use groups::{label as group_label, names as group_names};
 pub use human::{Options, human};
 pub use json::json;
 pub use markdown::{LIMIT as MARKDOWN_LIMIT, markdown};
-pub(crate) use rows::show as show_value;
+pub(crate) use values::show as show_value;
 
 use super::page::Paint;
 use cloudtik_core::plan::Action;
