@@ -190,10 +190,9 @@ pub fn size(node: &NodeType, cluster: &Cluster) -> Result<(u32, u64), Box<Diagno
     let head = node.name == cluster.head.name;
     match reader.problems.pop() {
         Some(problem) => Err(Box::new(problem)),
-        None => Ok((
-            cpus.unwrap_or(DEFAULT_CPUS),
-            memory.unwrap_or(if head { HEAD_MEMORY_MIB } else { WORKER_MEMORY_MIB }),
-        )),
+        None => {
+            Ok((cpus.unwrap_or(DEFAULT_CPUS), memory.unwrap_or(if head { HEAD_MEMORY_MIB } else { WORKER_MEMORY_MIB })))
+        }
     }
 }
 

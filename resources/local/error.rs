@@ -20,9 +20,8 @@ fn kind(errno: Option<i32>, io: Option<io::ErrorKind>) -> FailureKind {
 pub fn fault(operation: impl Into<String>, fault: &Fault) -> Failure {
     let failure = Failure::new(kind(fault.errno, None), operation, fault.to_string());
     match fault.errno {
-        Some(libc::EPERM | libc::EACCES) => {
-            failure.hint("`cloudtik info` says which node models this machine allows; `node_model: loopback` needs nothing")
-        }
+        Some(libc::EPERM | libc::EACCES) => failure
+            .hint("`cloudtik info` says which node models this machine allows; `node_model: loopback` needs nothing"),
         _ => failure,
     }
 }

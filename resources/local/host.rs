@@ -5,8 +5,7 @@
 
 use crate::{
     config::LocalConfig,
-    environment,
-    error,
+    environment, error,
     helper::{
         self,
         protocol::{Done, Door, Entry, Inside, Program, Work},
@@ -96,7 +95,9 @@ impl LocalHost {
 
     fn failed(&self, fault: &Fault) -> Failure {
         match fault.errno {
-            None | Some(libc::ENOENT | libc::ESRCH) if fault.step.starts_with("enter") || fault.step.starts_with("open the") => {
+            None | Some(libc::ENOENT | libc::ESRCH)
+                if fault.step.starts_with("enter") || fault.step.starts_with("open the") =>
+            {
                 self.gone("its first process is gone")
             }
             _ => error::fault(format!("work on node {}", self.key), fault),

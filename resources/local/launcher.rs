@@ -93,13 +93,6 @@ impl Helper {
         }
     }
 
-    /// Work in a node that answers in one message.
-    pub fn enter(&self, entry: &Entry, payload: &[u8], mark: &str) -> Result<(Done, Vec<u8>), Fault> {
-        let running = self.start(helper::ENTER, Some(mark))?;
-        wire::send(&running.control, entry, payload).step("ask the node helper")?;
-        done(&running.control)
-    }
-
     /// Work in a node that hands a descriptor back; the socket is the lifeline of what goes on behind it.
     pub fn open(&self, entry: &Entry, mark: &str) -> Result<(OwnedFd, Lifeline), Fault> {
         let running = self.start(helper::ENTER, Some(mark))?;
@@ -156,4 +149,3 @@ impl Running {
         Ok(wire::receive(&self.control).step("wait for the node helper")?.0)
     }
 }
-

@@ -125,8 +125,9 @@ impl Compile for Local {
         }
         self.remember(&workspace.name, model);
         let names = Names::of(&workspace.name);
-        let declare =
-            |address: &Address, attributes| Declaration::new(address.clone(), &self.name(), attributes).written_at(Some(&workspace.origin));
+        let declare = |address: &Address, attributes| {
+            Declaration::new(address.clone(), &self.name(), attributes).written_at(Some(&workspace.origin))
+        };
         let mut all = vec![declare(&names.network, network(&config, model))];
         for (address, public) in [(&names.public, true), (&names.private, false)] {
             all.push(declare(address, subnet(&config, model, &names, public)));

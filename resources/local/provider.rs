@@ -1,6 +1,9 @@
 //! The provider: every kind's calls, done on threads that may block.
 
-use crate::{config::LocalConfig, error::Error, kinds,
+use crate::{
+    config::LocalConfig,
+    error::Error,
+    kinds,
     world::{NodeModel, Place},
 };
 use async_trait::async_trait;
@@ -49,7 +52,6 @@ pub(crate) struct At {
     pub place: Place,
     /// The identity that state recorded.
     pub id: Option<String>,
-    pub say: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 impl Local {
@@ -82,7 +84,6 @@ impl Local {
             address: call.address.clone(),
             place: self.place(&call.address),
             id: call.record.as_ref().map(|r| r.id.clone()),
-            say: call.progress.clone(),
         };
         let done = tokio::task::spawn_blocking(move || work(kind, &at)).await;
         done.map_err(|e| Failure::new(FailureKind::Bug, &operation, e.to_string()))?.map_err(|e| e.failure(operation))

@@ -58,11 +58,8 @@ pub fn relay(far: &OwnedFd, ended: &UnixStream) -> io::Result<()> {
             known = size();
             tcsetwinsize(far, now)?;
         }
-        let mut all = [
-            PollFd::new(&stdin, PollFlags::IN),
-            PollFd::new(far, PollFlags::IN),
-            PollFd::new(ended, PollFlags::IN),
-        ];
+        let mut all =
+            [PollFd::new(&stdin, PollFlags::IN), PollFd::new(far, PollFlags::IN), PollFd::new(ended, PollFlags::IN)];
         match poll(&mut all, Some(&LOOK)) {
             Ok(0) | Err(Errno::INTR) => continue,
             Ok(_) => {}

@@ -21,7 +21,7 @@ use std::{
 /// Listens in the router and dials from the machine.
 pub fn egress(spec: &EgressSpec) -> Result<Born, Fault> {
     let (ours, theirs) = UnixStream::pair().step("make a socket pair")?;
-    sys::fork(move || {
+    let inside = sys::fork(move || {
         let listen = || -> Result<(), Fault> {
             space::join_router_net(&spec.router)?;
             let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, spec.port)).step("listen in the router")?;
@@ -36,9 +36,11 @@ pub fn egress(spec: &EgressSpec) -> Result<Born, Fault> {
     .step("fork into the router")?;
     wire::receive::<Result<(), Fault>>(&ours).step("wait for the listener")?.0?;
     let listener = wire::receive_descriptors(&ours).step("take the listener")?.pop();
+    sys::reap(inside).step("wait for the fork")?;
     let listener = listener.ok_or(io::Error::from(io::ErrorKind::UnexpectedEof)).step("take the listener")?;
     let listener = TcpListener::from(listener);
-    let policy = EgressPolicy::from_variables(|name| spec.proxies.get(name).cloned()).step("read the proxy settings")?;
+    let policy =
+        EgressPolicy::from_variables(|name| spec.proxies.get(name).cloned()).step("read the proxy settings")?;
     daemon(listener, Some(spec.port), |listener| crate::egress::run(listener, policy))
 }
 

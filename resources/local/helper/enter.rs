@@ -135,13 +135,14 @@ pub fn pipe(args: &[&str]) -> io::Result<()> {
     let to = SocketAddr::new(node.ip.into(), port.parse().map_err(io::Error::other)?);
     let stream = TcpStream::connect_timeout(&to, CONNECT)?;
     let mut far = stream.try_clone()?;
+    // Not the library's streams: those keep back what does not end a line.
+    let (mut input, mut output) =
+        (fs::File::from(own(rustix::stdio::stdin())?), fs::File::from(own(rustix::stdio::stdout())?));
     let inward = std::thread::spawn(move || -> io::Result<()> {
-        io::copy(&mut io::stdin().lock(), &mut far)?;
+        io::copy(&mut input, &mut far)?;
         far.shutdown(Shutdown::Write)
     });
-    let mut output = io::stdout().lock();
     io::copy(&mut &stream, &mut output)?;
-    output.flush()?;
     // The node has closed; what may still come on standard input has nowhere to go.
     drop(inward);
     Ok(())

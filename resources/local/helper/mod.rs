@@ -13,7 +13,7 @@ pub(crate) mod protocol;
 mod run;
 mod space;
 
-use crate::wire;
+use crate::{sys, wire};
 use protocol::{Entry, Launch, Reply, SshServer};
 use std::{
     ffi::OsString,
@@ -34,12 +34,12 @@ pub(crate) const SSHD: &str = "__node-sshd";
 pub fn hidden(args: &[OsString]) -> Option<u8> {
     let rest: Vec<&str> = args.iter().skip(2).filter_map(|a| a.to_str()).collect();
     let served = match args.get(1)?.to_str()? {
-        LAUNCH => control().and_then(|control| launch(&control)),
+        LAUNCH => sys::alone().and_then(|()| launch(&control()?)),
         ASK => control().and_then(|control| {
             let (question, _) = wire::receive(&control)?;
             wire::send(&control, &ask::answer(&question), b"")
         }),
-        ENTER => control().and_then(|control| {
+        ENTER => sys::alone().and_then(|()| control()).and_then(|control| {
             let (entry, payload): (Entry, _) = wire::receive(&control)?;
             enter::serve(control, &entry, &payload)
         }),

@@ -48,7 +48,8 @@ pub fn launch(spec: &NodeSpec) -> Result<Born, Fault> {
             }
         }
     };
-    sys::fork(nested).step("fork into the router")?;
+    let between = sys::fork(nested).step("fork into the router")?;
+    sys::reap(between).step("wait for the fork")?;
     space::collect(link, None)
 }
 
@@ -108,8 +109,9 @@ fn network(spec: &NodeSpec, mut router: Net) -> Result<(), Fault> {
     let here = File::open("/proc/self/ns/net").step("open the node's network")?;
     router.add_cable(&spec.cable, &spec.bridge, "eth0", &here).step("lay the cable to the router")?;
     let mut net = Net::here().step("open netlink")?;
-    net.loopback_up().step("take the loopback device up")?;
+    net.take_up("lo").step("take the loopback device up")?;
     net.add_address("eth0", spec.ip, spec.subnet.prefix).step("set the node's address")?;
+    net.take_up("eth0").step("take the node's end of the cable up")?;
     net.default_route(spec.subnet.gateway()).step("add the default route")?;
     // Any port may be listened on without privileges: the node is its user's own.
     fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0").step("open the low ports")
@@ -118,19 +120,19 @@ fn network(spec: &NodeSpec, mut router: Net) -> Result<(), Fault> {
 fn mounts(spec: &NodeSpec) -> Result<(), Fault> {
     space::private_mounts()?;
     let keep = |path: &Path| -> Result<OwnedFd, Fault> {
-        let flags =
-            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
         open_tree(CWD, path, flags).step(&format!("keep {}", path.display()))
     };
     let kept = |paths: &[PathBuf]| -> Result<Vec<(PathBuf, OwnedFd)>, Fault> {
         paths.iter().map(|p| Ok((p.clone(), keep(p)?))).collect()
     };
     let (writable, visible, hosts) = (kept(&spec.writable)?, kept(&spec.visible)?, keep(&spec.hosts)?);
+    let tmp = keep(&spec.tmp)?;
     sys::read_only(Path::new("/")).step("make the machine's files read-only")?;
     space::own_proc()?;
     let own = MountFlags::NOSUID | MountFlags::NODEV;
-    mount_bind(&spec.tmp, "/tmp").step("mount /tmp")?;
-    mount_bind(&spec.tmp, "/var/tmp").step("mount /var/tmp")?;
+    attach(&tmp, Path::new("/tmp"))?;
+    mount_bind("/tmp", "/var/tmp").step("mount /var/tmp")?;
     mount("tmpfs", "/run", "tmpfs", own, Some(c"mode=755")).step("mount /run")?;
     mount("tmpfs", "/dev/shm", "tmpfs", own, Some(c"mode=1777")).step("mount /dev/shm")?;
     if spec.hidden.exists() {

@@ -110,11 +110,30 @@ pub enum Reply {
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Question {
     /// A new bridge under this name, with those cables that exist put on it.
-    AddBridge { router: Router, name: String, address: Ipv4Addr, prefix: u8, cables: Vec<String> },
-    RemoveLink { router: Router, name: String },
-    Links { router: Router },
-    SetRules { router: Router, nodes: BTreeMap<String, Process>, rules: Vec<RuleRecord> },
-    CheckRules { router: Router, nodes: BTreeMap<String, Process>, rules: Vec<RuleRecord> },
+    AddBridge {
+        router: Router,
+        name: String,
+        address: Ipv4Addr,
+        prefix: u8,
+        cables: Vec<String>,
+    },
+    RemoveLink {
+        router: Router,
+        name: String,
+    },
+    Links {
+        router: Router,
+    },
+    SetRules {
+        router: Router,
+        nodes: BTreeMap<String, Process>,
+        rules: Vec<RuleRecord>,
+    },
+    CheckRules {
+        router: Router,
+        nodes: BTreeMap<String, Process>,
+        rules: Vec<RuleRecord>,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]

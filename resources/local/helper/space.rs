@@ -75,7 +75,7 @@ fn set_up_router(host: &str) -> Result<(), Fault> {
     private_mounts()?;
     own_proc()?;
     let mut net = Net::here().step("open netlink")?;
-    net.loopback_up().step("take the loopback device up")?;
+    net.take_up("lo").step("take the loopback device up")?;
     // Nothing that is addressed outside the workspace may leave.
     net.unreachable(Cidr::new([0, 0, 0, 0].into(), 0)).step("add the unreachable route")?;
     fs::write("/proc/sys/net/ipv4/ip_forward", "1").step("switch forwarding on")
@@ -109,15 +109,15 @@ pub fn collect(link: UnixStream, port: Option<u16>) -> Result<Born, Fault> {
 pub fn settle(link: &UnixStream, made: Result<(), Fault>, keep: &[&dyn AsRawFd]) {
     let failed = made.is_err();
     let quiet = || -> io::Result<()> {
-        let null = super::null()?;
-        rustix::stdio::dup2_stdin(&null)?;
-        rustix::stdio::dup2_stdout(&null)?;
-        rustix::stdio::dup2_stderr(&null)?;
+        silence()?;
         sys::ignore_children(true);
         let mut all: Vec<&dyn AsRawFd> = vec![link];
         all.extend(keep);
         sys::close_others(&all);
         wire::send(link, &made, b"")?;
+        if failed {
+            return Ok(());
+        }
         wire::announce(link)?;
         wire::receive::<()>(link)?;
         wire::send(link, &(), b"")
@@ -125,6 +125,13 @@ pub fn settle(link: &UnixStream, made: Result<(), Fault>, keep: &[&dyn AsRawFd])
     if quiet().is_err() || failed {
         sys::leave(1);
     }
+}
+
+fn silence() -> io::Result<()> {
+    let null = super::null()?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    Ok(rustix::stdio::dup2_stderr(&null)?)
 }
 
 /// One namespace of a live process, opened before anything is entered.

@@ -34,7 +34,7 @@ impl Kind for Bucket {
         let folder = at.place.bucket();
         remove_tree(&folder)?;
         if let Some(buckets) = folder.parent() {
-            prune(buckets);
+            prune(buckets, 3);
         }
         Ok(())
     }

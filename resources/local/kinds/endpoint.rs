@@ -34,9 +34,12 @@ fn key(address: &Address) -> String {
 
 impl Kind for Endpoint {
     fn schema(&self) -> KindSchema {
-        KindSchema::new("endpoint")
-            .volatile(&["pid", "host_port", "url"])
-            .takes(Durations { create: 10, ready: 0, update: 10, delete: 5 })
+        KindSchema::new("endpoint").volatile(&["pid", "host_port", "url"]).takes(Durations {
+            create: 10,
+            ready: 0,
+            update: 10,
+            delete: 5,
+        })
     }
 
     fn create(&self, at: &At, attributes: &Attrs, operation: &str) -> Result<Outcome, Error> {
@@ -137,7 +140,8 @@ fn start(at: &At, key: &str, inputs: &Inputs, wanted: u16) -> Result<Outcome, Er
         })
     })?;
     let world = super::world(at)?;
-    let record = world.endpoints.get(key).ok_or_else(|| Error::Invalid(format!("endpoint {key} was deleted meanwhile")))?;
+    let record =
+        world.endpoints.get(key).ok_or_else(|| Error::Invalid(format!("endpoint {key} was deleted meanwhile")))?;
     Ok(outcome(&at.address, record))
 }
 

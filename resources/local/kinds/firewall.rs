@@ -61,8 +61,7 @@ impl Kind for Firewall {
         let inputs: Inputs = typed(attributes)?;
         let rules = inputs.rules.iter().map(Rule::record).collect::<Result<_, _>>()?;
         let made = Made { operation: operation.into(), complete: false };
-        let record =
-            Record { made, rules, allow_internal: inputs.allow_internal, ssh_sources: inputs.ssh_sources };
+        let record = Record { made, rules, allow_internal: inputs.allow_internal, ssh_sources: inputs.ssh_sources };
         let world = at.place.update(|world| {
             world.firewall = Some(record);
             Ok(world.clone())

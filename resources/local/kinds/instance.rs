@@ -108,7 +108,7 @@ impl Kind for Instance {
             Ok(())
         })?;
         if let Some(cluster) = at.place.node(&key).parent() {
-            crate::world::prune(cluster);
+            crate::world::prune(cluster, 2);
         }
         Ok(())
     }
@@ -211,8 +211,11 @@ fn start(at: &At) -> Result<Outcome, Error> {
         fs::create_dir_all(folder.join(part))?;
         fs::set_permissions(folder.join(part), fs::Permissions::from_mode(0o700))?;
     }
-    let cgroups =
-        if world.model.isolated() { limits::make(&leaf(&at.place, &node), node.cpus, node.memory_mib) } else { Vec::new() };
+    let cgroups = if world.model.isolated() {
+        limits::make(&leaf(&at.place, &node), node.cpus, node.memory_mib)
+    } else {
+        Vec::new()
+    };
     let launch = launch_spec(at, &world, &node)?;
     at.local.config.helper().launch(&launch, &mark(&at.place, &key), |init, _| {
         limits::join(&cgroups, init)?;
@@ -310,7 +313,7 @@ fn outcome(local: &Local, place: &Place, world: &World, node: &NodeRecord) -> Ou
         ("id", text(&id)),
         ("name", text(&key)),
         ("ip", node.ip.to_string().into()),
-        ("reach", host.into()),
+        ("host", host.into()),
         ("connection", Value::map(connection)),
         ("home", place.home(&key).to_string_lossy().as_ref().into()),
         ("ssh", Value::map(ssh)),

@@ -31,10 +31,12 @@ struct Inputs {
 
 impl Kind for Nat {
     fn schema(&self) -> KindSchema {
-        KindSchema::new("nat")
-            .replace_on(&["network", "subnet", "mode"])
-            .volatile(&["pid"])
-            .takes(Durations { create: 15, ready: 0, update: 15, delete: 5 })
+        KindSchema::new("nat").replace_on(&["network", "subnet", "mode"]).volatile(&["pid"]).takes(Durations {
+            create: 15,
+            ready: 0,
+            update: 15,
+            delete: 5,
+        })
     }
 
     fn create(&self, at: &At, attributes: &Attrs, operation: &str) -> Result<Outcome, Error> {
@@ -71,13 +73,14 @@ impl Kind for Nat {
 
     fn observe(&self, local: &Local, subjects: &[Subject]) -> Result<Vec<Presence>, Error> {
         let worlds = Worlds::read(local, subjects)?;
-        let seen = subjects.iter().map(|subject| match worlds.of(subject).and_then(|(_, w)| Some((w, w.nat.as_ref()?))) {
-            Some((world, nat)) => {
-                let Outcome { id, outputs } = outcome(world, nat);
-                present(id, inputs(subject), outputs, problem(world, nat))
-            }
-            None => Presence::Absent,
-        });
+        let seen =
+            subjects.iter().map(|subject| match worlds.of(subject).and_then(|(_, w)| Some((w, w.nat.as_ref()?))) {
+                Some((world, nat)) => {
+                    let Outcome { id, outputs } = outcome(world, nat);
+                    present(id, inputs(subject), outputs, problem(world, nat))
+                }
+                None => Presence::Absent,
+            });
         Ok(seen.collect())
     }
 }
@@ -127,6 +130,7 @@ fn proxies() -> BTreeMap<String, String> {
 
 fn outcome(world: &World, nat: &Record) -> Outcome {
     let proxy = world.model.isolated().then(|| format!("http://{}:{}", nat.address, nat.port));
-    let outputs = attrs([("proxy", proxy.into()), ("pid", nat.process.map(|p| p.pid).into()), ("id", Value::text("main"))]);
+    let outputs =
+        attrs([("proxy", proxy.into()), ("pid", nat.process.map(|p| p.pid).into()), ("id", Value::text("main"))]);
     Outcome { id: "main".into(), outputs: cloudtik_core::value::pruned(&outputs) }
 }

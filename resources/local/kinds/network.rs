@@ -32,10 +32,12 @@ struct Inputs {
 
 impl Kind for Network {
     fn schema(&self) -> KindSchema {
-        KindSchema::new("network")
-            .replace_on(&["node_model", "cidr"])
-            .volatile(&["router_pid"])
-            .takes(Durations { create: 30, ready: 0, update: 30, delete: 60 })
+        KindSchema::new("network").replace_on(&["node_model", "cidr"]).volatile(&["router_pid"]).takes(Durations {
+            create: 30,
+            ready: 0,
+            update: 30,
+            delete: 60,
+        })
     }
 
     fn create(&self, at: &At, attributes: &Attrs, operation: &str) -> Result<Outcome, Error> {

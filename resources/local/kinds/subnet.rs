@@ -27,9 +27,12 @@ struct Inputs {
 
 impl Kind for Subnet {
     fn schema(&self) -> KindSchema {
-        KindSchema::new("subnet")
-            .replace_on(&["network", "cidr", "public"])
-            .takes(Durations { create: 10, ready: 0, update: 10, delete: 10 })
+        KindSchema::new("subnet").replace_on(&["network", "cidr", "public"]).takes(Durations {
+            create: 10,
+            ready: 0,
+            update: 10,
+            delete: 10,
+        })
     }
 
     fn create(&self, at: &At, attributes: &Attrs, operation: &str) -> Result<Outcome, Error> {

@@ -179,8 +179,7 @@ impl Bench {
     /// Deletes everything, dependants first.
     pub fn destroy(&self) {
         for kind in ["endpoint", "instance", "nat", "firewall", "subnet", "bucket", "network"] {
-            let all: Vec<Address> =
-                self.made.lock().unwrap().keys().filter(|a| a.kind() == kind).cloned().collect();
+            let all: Vec<Address> = self.made.lock().unwrap().keys().filter(|a| a.kind() == kind).cloned().collect();
             for address in all {
                 self.delete(&address);
                 if address.kind() != "bucket" {
@@ -205,7 +204,12 @@ impl Bench {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         left.extend(mounts.lines().filter(|l| l.contains("cloudtik-nodes")).map(|l| format!("mount {l}")));
         for group in ["/sys/fs/cgroup/memory/cloudtik", "/sys/fs/cgroup/cpu/cloudtik", "/sys/fs/cgroup/cloudtik"] {
-            left.extend(fs::read_dir(group).map(|_| format!("control group {group}")));
+            let ours = format!("-{:016x}", fnv(&self.folder.join("state/local/w")));
+            let all = fs::read_dir(group).into_iter().flatten().flatten();
+            for group in all.filter(|g| g.file_name().to_string_lossy().ends_with(&ours)) {
+                left.push(format!("control group {}", group.path().display()));
+                let _ = fs::remove_dir(group.path());
+            }
         }
         left.extend(self.folder.join("state").exists().then(|| "files below the state home".to_owned()));
         let _ = fs::remove_dir_all(&self.folder);
@@ -245,4 +249,10 @@ pub fn victim(args: &[OsString]) -> ExitCode {
         bench.worker(index);
     }
     ExitCode::SUCCESS
+}
+
+/// The sum that ends the names of a workspace's control groups (FNV-1a).
+fn fnv(path: &std::path::Path) -> u64 {
+    let bytes = path.as_os_str().as_encoded_bytes().iter();
+    bytes.fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3))
 }
