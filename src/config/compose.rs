@@ -38,8 +38,7 @@ pub(crate) fn compose(file: &Arc<str>, text: &str) -> Result<(Arc<Tree>, Vec<Dia
                 return Err(composer.problems);
             }
             Err(Stop::Scanner(fault)) => {
-                let may_mend = Mends::is_about(&fault, composer.stack.last().is_some_and(|f| f.flow));
-                if !may_mend || !mends.plan(&fault, composer.block_column(), &composer.text, scanned.len()) {
+                if !mends.plan(&fault, &composer.text, scanned.len()) {
                     let mark = mends.mark(fault.marker());
                     composer.problems.push(syntax::explain(&composer.text, &fault, &mark));
                     return Err(composer.problems);
@@ -116,12 +115,6 @@ impl<'a> Composer<'a> {
             self.event(event, mends.span(span)).map_err(Stop::Problem)?;
         }
         Ok(())
-    }
-
-    /// The column behind the indentation of the innermost block.
-    fn block_column(&self) -> usize {
-        let block = self.stack.iter().rev().find(|frame| !frame.flow);
-        block.map_or(1, |frame| frame.origin.column as usize)
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Fatal> {

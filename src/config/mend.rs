@@ -6,42 +6,35 @@
 
 use crate::text::Text;
 use saphyr_parser::{Marker, ScanError, Span};
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::BTreeSet, ops::Range};
 
 /// How much scanning, in bytes, all attempts on one document may cost together.
 const BUDGET: usize = 8 << 20;
+/// Blanks put before a line: more than documents indent by.
+const BLANKS: usize = 512;
 
-/// Blanks put before lines, by line number.
+/// Lines that get blanks put before them.
 #[derive(Default)]
 pub(crate) struct Mends {
-    shifts: BTreeMap<usize, usize>,
+    lines: BTreeSet<usize>,
     spent: usize,
 }
 
 impl Mends {
-    /// Whether a fault of the scanner is about indentation that may be mended.
-    pub(crate) fn is_about(fault: &ScanError, in_brackets: bool) -> bool {
-        match fault.info() {
-            "invalid indentation" | "invalid indentation in flow construct" => in_brackets,
-            "invalid indentation in quoted scalar" => true,
-            _ => false,
-        }
-    }
-
-    /// Plans to indent what is at fault so that it starts behind `column`; tells whether another attempt is worth it.
-    pub(crate) fn plan(&mut self, fault: &ScanError, column: usize, text: &Text<'_>, scanned: usize) -> bool {
+    /// Plans to indent what is at fault; tells whether another attempt is worth it.
+    ///
+    /// The scanner says "invalid indentation" inside brackets and quotes only; in blocks it uses other words.
+    pub(crate) fn plan(&mut self, fault: &ScanError, text: &Text<'_>, scanned: usize) -> bool {
         self.spent = self.spent.saturating_add(scanned);
         let start = fault.marker().line();
-        let lines = if fault.info().contains("quoted") {
-            quoted_lines(text, &self.mark(fault.marker()))
-        } else {
-            start..start + 1
+        let lines = match fault.info() {
+            "invalid indentation" | "invalid indentation in flow construct" => start..start + 1,
+            "invalid indentation in quoted scalar" => quoted_lines(text, &self.mark(fault.marker())),
+            _ => return false,
         };
-        let mut news = false;
-        for line in lines {
-            news |= self.shifts.insert(line, column).is_none();
-        }
-        news && self.spent <= BUDGET
+        let before = self.lines.len();
+        self.lines.extend(lines);
+        self.lines.len() > before && self.spent <= BUDGET
     }
 
     /// The text with the planned blanks.
@@ -51,21 +44,23 @@ impl Mends {
             if number > 1 {
                 mended.push('\n');
             }
-            let blanks = self.shifts.get(&number).copied().unwrap_or(0);
-            mended.extend(std::iter::repeat_n(' ', blanks));
+            mended.extend(std::iter::repeat_n(' ', self.blanks(number)));
             mended.push_str(line);
         }
         mended
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.shifts.is_empty()
+        self.lines.is_empty()
+    }
+
+    fn blanks(&self, line: usize) -> usize {
+        if self.lines.contains(&line) { BLANKS } else { 0 }
     }
 
     /// A place in the mended text as a place in the original.
     pub(crate) fn mark(&self, mark: &Marker) -> Marker {
-        let shift = self.shifts.get(&mark.line()).copied().unwrap_or(0);
-        Marker::new(mark.index(), mark.line(), mark.col().saturating_sub(shift))
+        Marker::new(mark.index(), mark.line(), mark.col().saturating_sub(self.blanks(mark.line())))
     }
 
     pub(crate) fn span(&self, span: Span) -> Span {

@@ -2,9 +2,17 @@
 
 use cloudtik_config::{Kind, LoadOptions, Purpose, load, parse_bytes, resolved, schema};
 use cloudtik_core::{Tree, TreeValue, document::Document};
+use jsonschema::Validator;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::LazyLock};
+
+fn validator(kind: Kind) -> Validator {
+    jsonschema::validator_for(&schema(kind)).expect("a JSON Schema")
+}
+
+static WORKSPACE: LazyLock<Validator> = LazyLock::new(|| validator(Kind::Workspace));
+static CLUSTER: LazyLock<Validator> = LazyLock::new(|| validator(Kind::Cluster));
 
 fn options() -> LoadOptions {
     LoadOptions {
@@ -203,7 +211,7 @@ proptest! {
                 Document::Workspace(_) => Kind::Workspace,
                 Document::Cluster(_) => Kind::Cluster,
             };
-            let schema = jsonschema::validator_for(&schema(kind)).expect("a JSON Schema");
+            let schema = if kind == Kind::Cluster { &*CLUSTER } else { &*WORKSPACE };
             let faults: Vec<String> = schema.iter_errors(&json).map(|e| e.to_string()).collect();
             prop_assert!(faults.is_empty(), "{json}: {faults:?}");
         }
