@@ -119,7 +119,7 @@ impl<'a> Pass<'a> {
         let (mut homes, mut libraries) = (Map::new(), Map::new());
         for artifact in &self.entry.manifest.versions[version] {
             let address = Address::new(self.scope.clone(), "artifact", &artifact.name);
-            homes.insert(artifact.name.clone(), self.tokens.hide(&Value::reference(&address, "home")));
+            homes.insert(artifact.name.clone(), self.tokens.hide(&Value::reference(&address, "path")));
             libraries.insert(artifact.name.clone(), self.tokens.hide(&Value::reference(&address, "libraries")));
             let json = serde_json::to_value(artifact).expect("an artifact is always JSON");
             let attributes = Value::from(json).as_map().cloned().unwrap_or_default();

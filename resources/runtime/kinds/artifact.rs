@@ -13,7 +13,7 @@ use cloudtik_core::{
 use std::path::Path;
 
 pub fn schema() -> KindSchema {
-    KindSchema::new("artifact").volatile(&["home", "libraries", "from"]).takes(Durations {
+    KindSchema::new("artifact").volatile(&["path", "libraries", "from"]).takes(Durations {
         create: 20_000,
         ready: 0,
         update: 20_000,
@@ -28,8 +28,8 @@ pub fn refresh(refresh: &Refresh) -> Vec<Observed> {
 
 fn presence(subject: &Subject) -> Presence {
     let Some(record) = &subject.record else { return Presence::Absent };
-    let home = record.outputs.get("home").and_then(Value::as_text).unwrap_or_default();
-    if !Path::new(home).is_dir() {
+    let path = record.outputs.get("path").and_then(Value::as_text).unwrap_or_default();
+    if !Path::new(path).is_dir() {
         return Presence::Absent;
     }
     Presence::Present {
@@ -42,7 +42,7 @@ fn presence(subject: &Subject) -> Presence {
 
 fn outcome(artifact: &Artifact, held: &Held) -> Outcome {
     let outputs = [
-        ("home", held.home.display().to_string()),
+        ("path", held.home.display().to_string()),
         ("libraries", held.libraries.clone()),
         ("from", held.from.to_owned()),
     ];

@@ -24,10 +24,10 @@ async fn spark_and_java_come_from_where_they_are_published() {
         let record = &world.records[&artifact.address];
         println!("{:6.2} s  {}: {:?}", started.elapsed().as_secs_f64(), artifact.address.short(), record.outputs);
         println!("{}", world.said.lock().unwrap().join("\n"));
-        let home = std::path::PathBuf::from(record.outputs["home"].as_text().unwrap());
+        let home = std::path::PathBuf::from(record.outputs["path"].as_text().unwrap());
         assert!(home.join("bin").is_dir());
     }
     let java = world.records.values().find(|r| r.address.name() == "java").unwrap();
-    let java = std::path::Path::new(java.outputs["home"].as_text().unwrap()).join("bin/java");
+    let java = std::path::Path::new(java.outputs["path"].as_text().unwrap()).join("bin/java");
     assert!(std::process::Command::new(java).arg("-version").status().unwrap().success());
 }

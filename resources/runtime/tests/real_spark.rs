@@ -9,12 +9,17 @@ mod support;
 
 use cloudtik_core::{
     Attrs, Value,
-    host::Host,
+    host::{Command, Host},
     provider::{Health, Presence},
 };
 use cloudtik_runtime::{Catalog, declare, launcher};
 use serde_json::json;
-use std::{env, path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
 use support::{LocalConnector, LocalHost, World, cluster, instance, nodes, runtime};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,6 +72,12 @@ async fn a_job_runs_on_a_head_and_two_workers() {
         output.text(),
         output.error_text()
     );
+    if let Some(jar) = java_job(&world, root.path()).await {
+        let launch = launcher(&compiled, &jar, &["--class".to_owned(), "Count".to_owned()], &[]).unwrap();
+        let output = LocalHost.run(&launch.resolve(&|r| world.resolve(r)).unwrap()).await.unwrap();
+        print!("jar: {}{}", output.text(), output.error_text());
+        assert!(output.text().contains("count 499500 on spark://127.78.0.1:7077"));
+    }
     let stopped = Instant::now();
     for service in services.rev() {
         world.delete(&service.address).await.unwrap();
@@ -75,4 +86,20 @@ async fn a_job_runs_on_a_head_and_two_workers() {
     assert_eq!(output.code, 0);
     assert!(output.text().contains("master    spark://127.78.0.1:7077"));
     assert!(output.text().contains("executors 127.78.0.2 127.78.0.3"));
+}
+
+/// A jar made of `Count.java`; `None` where this machine has no compiler.
+async fn java_job(world: &World, folder: &Path) -> Option<String> {
+    let spark = world.records.values().find(|r| r.address.short() == "artifact.spark")?;
+    let classes = format!("{}/jars/*", spark.outputs["path"].as_text()?);
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/Count.java");
+    let (out, jar) = (folder.join("classes").display().to_string(), folder.join("count.jar").display().to_string());
+    for argv in [
+        vec!["javac", "-cp", &classes, "-d", &out, source],
+        vec!["jar", "--create", "--file", &jar, "-C", &out, "Count.class"],
+    ] {
+        let output = LocalHost.run(&Command::new(argv)).await.ok()?;
+        assert_eq!(output.code, 0, "{}", output.error_text());
+    }
+    Some(jar)
 }

@@ -266,7 +266,7 @@ fn scripts_run_through_spark_with_an_absolute_properties_file() {
     assert_eq!(
         argv,
         [
-            "<spark.home>/bin/spark-submit",
+            "<spark.path>/bin/spark-submit",
             "--properties-file",
             "<head.home>/spark/conf/spark-defaults.conf",
             "/home/job.py",
