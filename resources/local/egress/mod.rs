@@ -14,7 +14,7 @@ mod request;
 mod tests;
 
 use crate::relay;
-pub use policy::{EgressPolicy, Upstream};
+pub use policy::EgressPolicy;
 use request::{Body, Refusal, Request, read_head, status};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{

@@ -35,13 +35,9 @@ impl fmt::Debug for Upstream {
 }
 
 impl EgressPolicy {
-    /// The policy that this process's environment asks for: `http_proxy`, `https_proxy`, `no_proxy`, in either case.
+    /// The policy that an environment asks for: `http_proxy`, `https_proxy`, `no_proxy`, in either case.
     ///
     /// Errors: `InvalidInput` for a proxy that is not plain HTTP; the message has the variable's name, not its value.
-    pub fn from_environment() -> io::Result<Self> {
-        Self::from_variables(|name| std::env::var(name).ok())
-    }
-
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> io::Result<Self> {
         let value = |name: &str| variable(name).or_else(|| variable(&name.to_uppercase())).filter(|v| !v.is_empty());
         let upstream = |name: &str| {

@@ -81,18 +81,6 @@ pub fn read_input() -> io::Result<Input> {
     Ok(judge(flags, &chains, || statements(&socket))?.map_or_else(Input::Altered, Input::Ours))
 }
 
-/// Whether this thread may make a firewall here: makes a whole one beside the real one and deletes it in the same
-/// transaction, so that nothing is left and no packet ever meets it.
-pub fn probe() -> io::Result<()> {
-    const PROBE: &str = "cloudtik-probe";
-    let everything = Rule { protocol: Protocol::Any, ports: vec![(1, 2)], sources: vec![(Ipv4Addr::LOCALHOST, 32)] };
-    let mut batch = Batch::default();
-    make_table(&mut batch, PROBE);
-    fill(&mut batch, PROBE, &ruleset::render(&[everything]));
-    delete_table(&mut batch, PROBE);
-    Socket::open()?.commit(batch)
-}
-
 /// Deletes every chain that filters incoming packets and is not ours; returns their names.
 ///
 /// Only for a namespace that we made ourselves and whose whole firewall we answer for: after it and [`set_input`],

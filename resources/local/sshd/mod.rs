@@ -32,6 +32,7 @@ use std::{
 
 #[derive(Clone, Debug)]
 pub struct SshdOptions {
+    /// Where the listener is bound; for messages.
     pub listen: SocketAddr,
     /// An ed25519 key in OpenSSH's format; made when missing.
     pub host_key: PathBuf,
@@ -55,18 +56,13 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(150);
 /// Slows down guessing; the first attempt of every client is a harmless "none".
 const REJECTION_PAUSE: Duration = Duration::from_millis(200);
 
-/// Listens as the options say and serves until SIGTERM.
+/// Serves on a socket that listens already, until SIGTERM.
 ///
-/// Errors: the address cannot be bound, the host key cannot be read or made.
-pub fn run(options: SshdOptions) -> io::Result<()> {
-    let listener = TcpListener::bind(options.listen)
-        .map_err(|error| io::Error::new(error.kind(), format!("listen on {}: {error}", options.listen)))?;
-    serve(listener, options)
-}
-
-/// [`run`] on a socket that listens already; `options.listen` is not looked at.
+/// Errors: the host key cannot be read or made.
 pub fn serve(listener: TcpListener, options: SshdOptions) -> io::Result<()> {
-    let config = Arc::new(config(&options)?);
+    let config = config(&options)
+        .map_err(|error| io::Error::new(error.kind(), format!("serve ssh on {}: {error}", options.listen)))?;
+    let config = Arc::new(config);
     let options = Arc::new(options);
     relay::runtime()?.block_on(relay::serve(listener, move |stream| {
         let (config, options) = (config.clone(), options.clone());
