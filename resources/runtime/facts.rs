@@ -5,7 +5,7 @@
 
 use crate::{
     manifest::{Manifest, Named},
-    render::{RenderError, Renderer, Tokens},
+    render::{self, Facts, RenderError, Renderer, Tokens, fact},
 };
 use cloudtik_core::{
     Diagnostic, Origin, Value,
@@ -44,7 +44,6 @@ impl Shared<'_> {
     fn misfit(&self, size: Size, settings: &Map<String, Json>) -> Result<Option<&str>, RenderError> {
         let mut facts = self.size_facts(size, settings);
         self.evaluate(&self.manifest.sizing.node, &mut facts)?;
-        let facts = Json::Object(facts);
         for require in &self.manifest.sizing.require {
             if self.renderer.eval("sizing.require", &require.that, &facts)? != Json::Bool(true) {
                 return Ok(Some(&require.fits));
@@ -77,27 +76,26 @@ impl Shared<'_> {
     }
 
     /// Sizes that follow from all nodes together.
-    pub fn cluster_sizes(&self, facts: &Map<String, Json>) -> Result<Map<String, Json>, RenderError> {
+    pub fn cluster_sizes(&self, facts: &Facts) -> Result<Map<String, Json>, RenderError> {
         self.evaluate(&self.manifest.sizing.cluster, &mut facts.clone())
     }
 
-    fn size_facts(&self, size: Size, settings: &Map<String, Json>) -> Map<String, Json> {
-        let facts = json!({
+    fn size_facts(&self, size: Size, settings: &Map<String, Json>) -> Facts {
+        render::facts(&into_map(json!({
             "role": size.role.as_str(),
             "cpus": size.cpus,
             "memory_mib": size.memory_mib,
             "worker_count": self.worker_count,
             "settings": settings,
-        });
-        into_map(facts)
+        })))
     }
 
-    fn evaluate(&self, named: &[Named], facts: &mut Map<String, Json>) -> Result<Map<String, Json>, RenderError> {
+    fn evaluate(&self, named: &[Named], facts: &mut Facts) -> Result<Map<String, Json>, RenderError> {
         let mut results = Map::new();
         for Named { name, value } in named {
             let what = format!("runtime {}, size {name}", self.manifest.name);
-            let result = self.renderer.eval(&what, value, &Json::Object(facts.clone()))?;
-            facts.insert(name.clone(), result.clone());
+            let result = self.renderer.eval(&what, value, facts)?;
+            facts.insert(name.clone(), fact(&result));
             results.insert(name.clone(), result);
         }
         Ok(results)

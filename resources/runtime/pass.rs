@@ -7,7 +7,7 @@ use crate::{
     launch::Launcher,
     manifest::{Argument, File, Role, Service},
     provider,
-    render::{RenderError, Renderer, Tokens},
+    render::{self, Facts, RenderError, Renderer, Tokens, fact},
     settings,
 };
 use cloudtik_core::{
@@ -16,26 +16,33 @@ use cloudtik_core::{
     node::{self, Endpoint, Node},
 };
 use serde_json::{Map, Value as Json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 
 /// One runtime on all nodes that select it.
 pub(crate) struct Pass<'a> {
     scope: &'a Scope,
     entry: &'a Entry,
     origin: &'a Origin,
+    version: String,
     renderer: Renderer,
     tokens: Tokens,
     members: Vec<Member<'a>>,
     /// What all nodes' templates see.
-    facts: Map<String, Json>,
+    facts: Facts,
+    /// The services declared so far, and by name the first of them.
+    services: BTreeSet<Address>,
+    first: BTreeMap<String, Address>,
     part: Compiled,
 }
+
+type Settings = Map<String, Json>;
+type Sizes = Map<String, Json>;
 
 struct Member<'a> {
     node: &'a Node,
     selection: &'a RuntimeSelection,
-    settings: Map<String, Json>,
-    sizes: Map<String, Json>,
+    settings: Settings,
+    sizes: Sizes,
 }
 
 impl<'a> Pass<'a> {
@@ -48,8 +55,8 @@ impl<'a> Pass<'a> {
     ) -> Result<Self, Vec<Diagnostic>> {
         let manifest = &entry.manifest;
         let renderer = Renderer::default();
-        let mut facts = facts::cluster(cluster);
-        let base = Json::Object(facts.clone());
+        let base = render::facts(&facts::cluster(cluster));
+        let mut facts = base.clone();
         let whole = settings::read(manifest, &cluster.runtime, &renderer, &base)?;
         let mut part = Compiled { warnings: whole.warnings, ..Compiled::default() };
         let mut chosen: Vec<(&Node, &NodeType)> = nodes
@@ -62,37 +69,49 @@ impl<'a> Pass<'a> {
         let shared = Shared { manifest, renderer: &renderer, worker_count };
         let mut members = Vec::new();
         let mut problems = Vec::new();
+        // Nodes of one type and size have the same settings and sizes.
+        let mut known: BTreeMap<(&str, u32, u64), (Settings, Sizes)> = BTreeMap::new();
         for (node, node_type) in chosen {
-            let own = settings::read(manifest, &node_type.runtime, &renderer, &base)?;
-            part.warnings.extend(own.warnings);
-            let size = Size { role: node.role, cpus: node.cpus, memory_mib: node.memory_mib };
-            let misfit = shared.check(size, &own.values, &node.node_type, Some(&node_type.origin));
-            problems.extend(misfit.map_err(|e| vec![defect(&e)])?);
-            let sizes = shared.sizes(size, &own.values).map_err(|e| vec![defect(&e)])?;
-            members.push(Member { node, selection: &node_type.runtime, settings: own.values, sizes });
+            let key = (node_type.name.as_str(), node.cpus, node.memory_mib);
+            let (settings, sizes) = match known.entry(key) {
+                btree_map::Entry::Occupied(found) => found.into_mut(),
+                btree_map::Entry::Vacant(slot) => {
+                    let own = settings::read(manifest, &node_type.runtime, &renderer, &base)?;
+                    part.warnings.extend(own.warnings);
+                    let size = Size { role: node.role, cpus: node.cpus, memory_mib: node.memory_mib };
+                    let misfit = shared.check(size, &own.values, &node.node_type, Some(&node_type.origin));
+                    problems.extend(misfit.map_err(|e| vec![defect(&e)])?);
+                    let sizes = shared.sizes(size, &own.values).map_err(|e| vec![defect(&e)])?;
+                    slot.insert((own.values, sizes))
+                }
+            }
+            .clone();
+            members.push(Member { node, selection: &node_type.runtime, settings, sizes });
         }
         if !problems.is_empty() {
             return Err(problems);
         }
         let mut tokens = Tokens::default();
-        facts.insert("settings".into(), Json::Object(whole.values));
-        facts.insert("version".into(), Json::from(whole.version));
-        facts.insert("worker_count".into(), Json::from(worker_count));
+        facts.insert("settings".into(), fact(&whole.values));
+        facts.insert("version".into(), fact(&whole.version));
+        facts.insert("worker_count".into(), fact(worker_count));
         if let Some(head) = nodes.iter().find(|n| n.role == node::Role::Head) {
-            facts.insert("shared".into(), tokens.hide(&facts::shared_folder(head)));
+            facts.insert("shared".into(), fact(tokens.hide(&facts::shared_folder(head))));
         }
         let seen = |m: &Member<'_>, tokens: &mut Tokens| facts::node(m.node, &m.sizes, tokens);
         let workers = members.iter().filter(|m| m.node.role == node::Role::Worker);
         let workers: Vec<Json> = workers.map(|m| seen(m, &mut tokens)).collect();
         if let Some(head) = members.iter().find(|m| m.node.role == node::Role::Head) {
-            facts.insert("head".into(), seen(head, &mut tokens));
+            facts.insert("head".into(), fact(seen(head, &mut tokens)));
         }
-        facts.insert("workers".into(), Json::Array(workers));
+        facts.insert("workers".into(), fact(workers));
         if !members.is_empty() {
             let sizes = shared.cluster_sizes(&facts).map_err(|e| vec![defect(&e)])?;
-            facts.insert("size".into(), Json::Object(sizes));
+            facts.insert("size".into(), fact(sizes));
         }
-        Ok(Pass { scope, entry, origin, renderer, tokens, members, facts, part })
+        let version = whole.version;
+        let (services, first) = (BTreeSet::new(), BTreeMap::new());
+        Ok(Pass { scope, entry, origin, version, renderer, tokens, members, facts, services, first, part })
     }
 
     /// `before`: per instance, what must have run on the node before its services start.
@@ -104,10 +123,10 @@ impl<'a> Pass<'a> {
         let mut problems = Vec::new();
         for member in std::mem::take(&mut self.members) {
             let mut facts = self.facts.clone();
-            facts.insert("node".into(), facts::node(member.node, &member.sizes, &mut self.tokens));
-            facts.insert("settings".into(), Json::Object(member.settings.clone()));
+            facts.insert("node".into(), fact(facts::node(member.node, &member.sizes, &mut self.tokens)));
+            facts.insert("settings".into(), fact(&member.settings));
             let before = before.get(&member.node.instance).map(Vec::as_slice).unwrap_or_default();
-            if let Err(error) = self.node(&member, &Json::Object(facts), before) {
+            if let Err(error) = self.node(&member, &facts, before) {
                 problems.push(defect(&error).at(self.origin));
             }
         }
@@ -115,9 +134,8 @@ impl<'a> Pass<'a> {
     }
 
     fn artifacts(&mut self) {
-        let version = self.facts.get("version").and_then(Json::as_str).unwrap_or_default();
         let (mut homes, mut libraries) = (Map::new(), Map::new());
-        for artifact in &self.entry.manifest.versions[version] {
+        for artifact in &self.entry.manifest.versions[&self.version] {
             let address = Address::new(self.scope.clone(), "artifact", &artifact.name);
             homes.insert(artifact.name.clone(), self.tokens.hide(&Value::reference(&address, "path")));
             libraries.insert(artifact.name.clone(), self.tokens.hide(&Value::reference(&address, "libraries")));
@@ -126,11 +144,11 @@ impl<'a> Pass<'a> {
             let declaration = Declaration::new(address, &provider::name(), attributes);
             self.part.declarations.push(declaration.written_at(Some(self.origin)));
         }
-        self.facts.insert("artifact".into(), Json::Object(homes));
-        self.facts.insert("libraries".into(), Json::Object(libraries));
+        self.facts.insert("artifact".into(), fact(homes));
+        self.facts.insert("libraries".into(), fact(libraries));
     }
 
-    fn node(&mut self, member: &Member<'_>, facts: &Json, before: &[Address]) -> Result<(), RenderError> {
+    fn node(&mut self, member: &Member<'_>, facts: &Facts, before: &[Address]) -> Result<(), RenderError> {
         let roles = &self.entry.manifest.roles;
         let role = match member.node.role {
             node::Role::Head => &roles.head,
@@ -150,7 +168,7 @@ impl<'a> Pass<'a> {
         }
         for endpoint in parts.iter().flat_map(|r| &r.endpoints) {
             let service = on_node(self.scope, "service", member.node, &endpoint.service);
-            if self.part.declarations.iter().any(|d| d.address == service) {
+            if self.services.contains(&service) {
                 self.part.endpoints.push(Endpoint {
                     name: endpoint.name.clone(),
                     node: member.node.instance.clone(),
@@ -172,7 +190,7 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    fn file(&mut self, node: &Node, file: &File, facts: &Json) -> Result<(), RenderError> {
+    fn file(&mut self, node: &Node, file: &File, facts: &Facts) -> Result<(), RenderError> {
         let name = file.template.as_ref().unwrap_or(&file.name);
         let template = self.entry.templates.get(name).ok_or_else(|| RenderError {
             what: format!("runtime {}", self.entry.manifest.name),
@@ -195,7 +213,7 @@ impl<'a> Pass<'a> {
         node: &Node,
         service: &Service,
         env: &BTreeMap<String, Value>,
-        facts: &Json,
+        facts: &Facts,
         before: &[Address],
     ) -> Result<(), RenderError> {
         let mut own = env.clone();
@@ -233,44 +251,40 @@ impl<'a> Pass<'a> {
         for earlier in before {
             declaration = declaration.after(earlier, Needs::Ready);
         }
+        self.first.entry(service.name.clone()).or_insert_with(|| declaration.address.clone());
+        self.services.insert(declaration.address.clone());
         self.part.declarations.push(declaration);
         Ok(())
     }
 
     /// A service of the same node, else of the head; `None` when neither has it now.
     fn service_address(&self, node: &Node, name: &str) -> Option<Address> {
-        let declared = |address: &Address| self.part.declarations.iter().any(|d| d.address == *address);
         let own = on_node(self.scope, "service", node, name);
-        let suffix = format!("/{name}");
-        let elsewhere = || {
-            let mut services = self.part.declarations.iter().map(|d| &d.address).filter(|a| a.kind() == "service");
-            services.find(|a| a.name().ends_with(&suffix)).cloned()
-        };
-        if declared(&own) { Some(own) } else { elsewhere() }
+        if self.services.contains(&own) { Some(own) } else { self.first.get(name).cloned() }
     }
 
     /// What services of a node get: the manifest's, then the document's, which win.
-    fn env(&self, member: &Member<'_>, facts: &Json) -> Result<BTreeMap<String, Value>, RenderError> {
+    fn env(&self, member: &Member<'_>, facts: &Facts) -> Result<BTreeMap<String, Value>, RenderError> {
         let mut env = self.texts(&self.entry.manifest.env, facts)?;
         env.extend(member.selection.envs.iter().map(|(k, v)| (k.clone(), Value::text(v))));
         Ok(env)
     }
 
-    fn applies(&self, when: Option<&str>, facts: &Json) -> Result<bool, RenderError> {
+    fn applies(&self, when: Option<&str>, facts: &Facts) -> Result<bool, RenderError> {
         let Some(when) = when else { return Ok(true) };
         Ok(self.renderer.eval("when", when, facts)? == Json::Bool(true))
     }
 
-    fn text(&self, what: &str, template: &str, facts: &Json) -> Result<Value, RenderError> {
+    fn text(&self, what: &str, template: &str, facts: &Facts) -> Result<Value, RenderError> {
         let what = format!("runtime {}, {what}", self.entry.manifest.name);
         Ok(self.tokens.reveal(&self.renderer.text(&what, template, facts)?))
     }
 
-    fn texts(&self, map: &BTreeMap<String, String>, facts: &Json) -> Result<BTreeMap<String, Value>, RenderError> {
+    fn texts(&self, map: &BTreeMap<String, String>, facts: &Facts) -> Result<BTreeMap<String, Value>, RenderError> {
         map.iter().map(|(key, value)| Ok((key.clone(), self.text(key, value, facts)?))).collect()
     }
 
-    fn arguments(&self, arguments: &[Argument], facts: &Json) -> Result<Vec<Value>, RenderError> {
+    fn arguments(&self, arguments: &[Argument], facts: &Facts) -> Result<Vec<Value>, RenderError> {
         let mut values = Vec::new();
         for argument in arguments {
             match argument {
@@ -290,7 +304,7 @@ impl<'a> Pass<'a> {
     }
 
     /// The templates inside a value, rendered.
-    fn inside(&self, json: &Json, facts: &Json) -> Result<Value, RenderError> {
+    fn inside(&self, json: &Json, facts: &Facts) -> Result<Value, RenderError> {
         Ok(match json {
             Json::String(template) => self.text("a probe", template, facts)?,
             Json::Array(items) => Value::List(items.iter().map(|i| self.inside(i, facts)).collect::<Result<_, _>>()?),
@@ -302,7 +316,7 @@ impl<'a> Pass<'a> {
         })
     }
 
-    fn in_home(&self, node: &Node, path: &str, facts: &Json) -> Result<Value, RenderError> {
+    fn in_home(&self, node: &Node, path: &str, facts: &Facts) -> Result<Value, RenderError> {
         let path = self.text("a path", path, facts)?;
         Ok(Value::concat([node.home.clone(), Value::text("/"), path]))
     }

@@ -6,14 +6,32 @@
 
 use cloudtik_core::Value;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value as Jinja, syntax::SyntaxConfig, value::Serde};
+use serde::Serialize;
 use serde_json::{Map, Value as Json};
+use std::collections::BTreeMap;
 
 const OPEN: char = '\u{E000}';
 const CLOSE: char = '\u{E001}';
 
+/// What templates see. Cheap to clone: the parts of large facts are shared.
+pub type Facts = BTreeMap<String, Jinja>;
+
+/// Facts of plain JSON.
+pub fn facts(json: &Map<String, Json>) -> Facts {
+    json.iter().map(|(key, value)| (key.clone(), fact(value))).collect()
+}
+
+pub fn fact<T: Serialize>(value: T) -> Jinja {
+    Jinja::from(Serde(value))
+}
+
 /// The values behind tokens.
 #[derive(Clone, Debug, Default)]
-pub struct Tokens(Vec<Value>);
+pub struct Tokens {
+    values: Vec<Value>,
+    /// Places in `values`, by the value's JSON.
+    index: BTreeMap<String, usize>,
+}
 
 impl Tokens {
     /// What stands for `value` in facts: its JSON where it is known, a token otherwise.
@@ -24,9 +42,10 @@ impl Tokens {
         if let Value::Int(number) = value {
             return Json::from(*number);
         }
-        let at = self.0.iter().position(|v| v == value).unwrap_or_else(|| {
-            self.0.push(value.clone());
-            self.0.len() - 1
+        let key = serde_json::to_string(value).expect("a value is always JSON");
+        let at = *self.index.entry(key).or_insert_with(|| {
+            self.values.push(value.clone());
+            self.values.len() - 1
         });
         Json::from(format!("{OPEN}{at}{CLOSE}"))
     }
@@ -38,7 +57,7 @@ impl Tokens {
         while let Some((before, after)) = rest.split_once(OPEN) {
             parts.push(Value::text(before));
             let Some((number, tail)) = after.split_once(CLOSE) else { break };
-            match number.parse::<usize>().ok().and_then(|at| self.0.get(at)) {
+            match number.parse::<usize>().ok().and_then(|at| self.values.get(at)) {
                 Some(value) => parts.push(value.clone()),
                 None => parts.push(Value::text(format!("{OPEN}{number}{CLOSE}"))),
             }
@@ -80,13 +99,13 @@ impl Default for Renderer {
 }
 
 impl Renderer {
-    pub fn text(&self, what: &str, template: &str, facts: &Json) -> Result<String, RenderError> {
-        self.0.render_named_str(what, template, Jinja::from(Serde(facts))).map_err(|e| error(what, &e))
+    pub fn text(&self, what: &str, template: &str, facts: &Facts) -> Result<String, RenderError> {
+        self.0.render_named_str(what, template, Jinja::from(facts.clone())).map_err(|e| error(what, &e))
     }
 
-    pub fn eval(&self, what: &str, expression: &str, facts: &Json) -> Result<Json, RenderError> {
+    pub fn eval(&self, what: &str, expression: &str, facts: &Facts) -> Result<Json, RenderError> {
         let compiled = self.0.compile_expression_owned(expression.to_owned()).map_err(|e| error(what, &e))?;
-        let value = compiled.eval(Jinja::from(Serde(facts))).map_err(|e| error(what, &e))?;
+        let value = compiled.eval(Jinja::from(facts.clone())).map_err(|e| error(what, &e))?;
         if value.is_undefined() {
             return Err(RenderError { what: what.into(), message: format!("`{expression}` is undefined") });
         }
@@ -119,14 +138,14 @@ fn overridden_by(base: &Jinja, over: &Jinja) -> Jinja {
             merged.insert(key, value);
         }
     }
-    Jinja::from(Serde(Json::Object(merged)))
+    fact(Json::Object(merged))
 }
 
 /// The entries whose key has one of the prefixes.
 fn starting_with(base: &Jinja, prefixes: &Jinja) -> Jinja {
     let prefixes: Vec<String> = serde_json::from_value(json(prefixes)).unwrap_or_default();
     let kept = map(base).into_iter().filter(|(key, _)| prefixes.iter().any(|p| key.starts_with(p.as_str())));
-    Jinja::from(Serde(Json::Object(kept.collect())))
+    fact(Json::Object(kept.collect::<Map<_, _>>()))
 }
 
 /// A map as lines of a Java properties file, sorted by key. Nulls are left out.
@@ -165,6 +184,10 @@ mod tests {
     use cloudtik_core::{Address, Scope};
     use serde_json::json;
 
+    fn facts_of(json: Json) -> Facts {
+        facts(json.as_object().unwrap())
+    }
+
     fn host() -> Value {
         Value::reference(&Address::new(Scope::cluster("w", "c"), "instance", "head"), "host")
     }
@@ -172,7 +195,7 @@ mod tests {
     #[test]
     fn an_unknown_fact_stays_a_reference_inside_the_text() {
         let mut tokens = Tokens::default();
-        let facts = json!({ "head": tokens.hide(&host()), "again": tokens.hide(&host()), "port": 7077 });
+        let facts = facts_of(json!({ "head": tokens.hide(&host()), "again": tokens.hide(&host()), "port": 7077 }));
         let renderer = Renderer::default();
         let text =
             renderer.text("t", "spark://{{ head }}:{{ port }}{% if head == again %}!{% endif %}", &facts).unwrap();
@@ -186,15 +209,16 @@ mod tests {
 
     #[test]
     fn an_undefined_name_is_an_error_that_says_where() {
-        let error = Renderer::default().text("spark-defaults.conf", "a\n{{ nod.ip }}", &json!({})).unwrap_err();
+        let error = Renderer::default().text("spark-defaults.conf", "a\n{{ nod.ip }}", &Facts::new()).unwrap_err();
         assert!(error.to_string().contains("spark-defaults.conf:2"), "{error}");
-        assert!(Renderer::default().eval("x", "a.b", &json!({"a": {}})).is_err());
+        assert!(Renderer::default().eval("x", "a.b", &facts_of(json!({"a": {}}))).is_err());
     }
 
     #[test]
     fn properties_are_escaped_sorted_and_overridden() {
-        let facts =
-            json!({"base": {"b": 1, "a": true, "gone": "x"}, "user": {"b": "c:\\d\ne", "gone": null, "k y": 0.5}});
+        let facts = facts_of(
+            json!({"base": {"b": 1, "a": true, "gone": "x"}, "user": {"b": "c:\\d\ne", "gone": null, "k y": 0.5}}),
+        );
         let text = Renderer::default().text("p", "{{ base | overridden_by(user) | properties }}", &facts).unwrap();
         assert_eq!(text, "a true\nb c:\\\\d\\ne\nk\\ y 0.5\n");
         let text =

@@ -2,7 +2,7 @@
 
 use crate::{
     manifest::{Manifest, Setting, SettingKind},
-    render::Renderer,
+    render::{Facts, Renderer},
 };
 use cloudtik_core::{
     Diagnostic, Tree,
@@ -26,7 +26,7 @@ pub fn read(
     manifest: &Manifest,
     selection: &RuntimeSelection,
     renderer: &Renderer,
-    facts: &Json,
+    facts: &Facts,
 ) -> Result<Settings, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
