@@ -78,8 +78,8 @@ pub fn relay(far: &OwnedFd, ended: &UnixStream) -> io::Result<()> {
     }
 }
 
-/// Moves what is there; `false` at the end of `from`. A terminal whose last user is gone answers with `EIO`.
-fn copy(from: impl AsFd, to: impl AsFd) -> io::Result<bool> {
+/// Moves what is there, at once: nothing is kept back to be sent together with more. `false` at the end of `from`. A terminal whose last user is gone answers with `EIO`.
+pub fn copy(from: impl AsFd, to: impl AsFd) -> io::Result<bool> {
     let mut buffer = [0; 8192];
     let got = match read(from, &mut buffer) {
         Ok(0) | Err(Errno::IO) => return Ok(false),

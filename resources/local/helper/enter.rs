@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     agent_socket,
+    terminal::copy,
     wire::{self, Fault, Step},
     world::Place,
 };
@@ -134,15 +135,12 @@ pub fn pipe(args: &[&str]) -> io::Result<()> {
     }
     let to = SocketAddr::new(node.ip.into(), port.parse().map_err(io::Error::other)?);
     let stream = TcpStream::connect_timeout(&to, CONNECT)?;
-    let mut far = stream.try_clone()?;
-    // Not the library's streams: those keep back what does not end a line.
-    let (mut input, mut output) =
-        (fs::File::from(own(rustix::stdio::stdin())?), fs::File::from(own(rustix::stdio::stdout())?));
+    let far = stream.try_clone()?;
     let inward = std::thread::spawn(move || -> io::Result<()> {
-        io::copy(&mut input, &mut far)?;
+        while copy(rustix::stdio::stdin(), &far)? {}
         far.shutdown(Shutdown::Write)
     });
-    io::copy(&mut &stream, &mut output)?;
+    while copy(&stream, rustix::stdio::stdout())? {}
     // The node has closed; what may still come on standard input has nowhere to go.
     drop(inward);
     Ok(())

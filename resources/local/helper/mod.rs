@@ -89,6 +89,7 @@ fn launch(control: &UnixStream) -> io::Result<()> {
 fn sshd(args: &[&str]) -> io::Result<()> {
     let [json] = args else { return Err(io::ErrorKind::InvalidInput.into()) };
     let server: SshServer = serde_json::from_str(json)?;
+    sys::ignore_children(false); // as its parent does; here exit codes are wanted
     // The node's first process has opened the port already, and passes it as standard input.
     let listener = TcpListener::from(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?);
     silence_input()?;
