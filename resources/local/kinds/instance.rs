@@ -260,9 +260,11 @@ fn launch_spec(at: &At, world: &World, node: &NodeRecord) -> Result<Launch, Erro
     })))
 }
 
-/// The port of nodes' SSH servers: the loopback model shares the machine's port 22.
+/// The port of nodes' SSH servers where the machine's own may have port 22.
+pub const LOOPBACK_SSH: u16 = 2222;
+
 fn ssh_port(world: &World) -> u16 {
-    if world.model.isolated() { 22 } else { 2222 }
+    if world.model.isolated() { 22 } else { LOOPBACK_SSH }
 }
 
 fn ssh_server(local: &Local, place: &Place, world: &World, node: &NodeRecord) -> SshServer {
@@ -321,4 +323,21 @@ fn outcome(local: &Local, place: &Place, world: &World, node: &NodeRecord) -> Ou
         ("pid", node.init.map(|p| p.pid).into()),
     ]);
     Outcome { id, outputs: cloudtik_core::value::pruned(&outputs) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudtik_core::Scope;
+
+    #[test]
+    fn host_names_are_unique_in_the_workspace_and_fit_the_kernel() {
+        let name = |cluster: &str, name: &str| host_name(&Address::new(Scope::cluster("w", cluster), "instance", name));
+        assert_eq!(name("etl", "head"), "etl-head");
+        assert_eq!(name("etl", "worker.default[2]"), "etl-worker-2");
+        assert_eq!(name("etl", "worker.gpu[0]"), "etl-gpu-0");
+        assert_eq!(name("My_ETL", "head"), "my-etl-head");
+        let long = name(&"x".repeat(80), "worker.default[10]");
+        assert!(long.len() <= 63 && long.ends_with("-worker-10"), "{long}");
+    }
 }

@@ -1,6 +1,6 @@
 //! `network`: the router's namespaces, the record of everything in them, and the folders that nodes share.
 
-use super::{Worlds, attrs, inputs, present, typed};
+use super::{Worlds, attrs, inputs, instance::LOOPBACK_SSH, present, typed};
 use crate::{
     cidr::Cidr,
     error::Error,
@@ -17,7 +17,13 @@ use cloudtik_core::{
     value::{Attrs, Value},
 };
 use serde::Deserialize;
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{Ipv4Addr, TcpListener},
+    os::unix::fs::PermissionsExt,
+    time::Duration,
+};
 
 /// How long the kernel may take to end everything in a workspace.
 pub const END: Duration = Duration::from_secs(20);
@@ -182,9 +188,17 @@ fn free_loopback(local: &Local, place: &Place) -> Result<Cidr, Error> {
             used.push(world.cidr);
         }
     }
-    // Different names start at different places, so that other users of the machine are seldom met.
-    let start = place.workspace.bytes().fold(7u8, |sum, b| sum.wrapping_mul(31).wrapping_add(b)) % 190;
-    let candidates = (0..190u16).map(|i| Cidr::new([127, 64 + ((u16::from(start) + i) % 190) as u8, 0, 0].into(), 16));
-    let mut free = candidates.filter(|c| !used.contains(c));
+    // Different places start at different numbers, and a part where somebody listens already is passed over: other users
+    // of the machine, whose records cannot be read, are seldom met.
+    let folder = place.folder();
+    let start = folder.as_os_str().as_encoded_bytes().iter().fold(7u16, |sum, b| sum.wrapping_mul(31) ^ u16::from(*b));
+    let candidates = (0..190u16).map(|i| Cidr::new([127, 64 + ((start % 190 + i) % 190) as u8, 0, 0].into(), 16));
+    let quiet = |cidr: &Cidr| cidr.nodes().take(1).all(unused);
+    let mut free = candidates.filter(|c| !used.contains(c)).filter(quiet);
     free.next().ok_or_else(|| Error::Invalid("190 loopback workspaces exist already".into()))
+}
+
+/// Whether nobody serves SSH at the address, as a node would.
+fn unused(address: Ipv4Addr) -> bool {
+    TcpListener::bind((address, LOOPBACK_SSH)).is_ok()
 }

@@ -29,6 +29,7 @@ pub const ALL: &[(&str, Case)] = &[
     ("a_repeated_create_makes_nothing_twice", repeated),
     ("an_endpoint_leads_into_its_node", endpoint),
     ("the_way_out_is_the_proxy_alone", way_out),
+    ("a_shell_on_a_node_has_the_callers_terminal", attach),
     ("ssh_opens_a_node_with_the_workspace_key", ssh),
     ("the_bucket_outlives_the_workspace", bucket),
     ("sixty_four_nodes_start_at_once", sixty_four),
@@ -334,6 +335,35 @@ s=socket.create_connection((\"10.77.0.1\",3128),5); s.sendall(b\"GET http://127.
 print(s.recv(99).split()[1].decode())'";
         assert_eq!(sh(bench, &worker, ask), (0, "403".into()));
     }
+    bench.destroy();
+}
+
+fn attach(bench: &Bench) {
+    bench.network(true, vec![]);
+    bench.head();
+    // Types once the prompt is there; what the terminal shows is printed.
+    let script = "import os,pty,sys
+pid,far=pty.fork()
+if pid==0: os.execv(sys.argv[1],sys.argv[1:])
+shown=b''
+def until(text):
+  global shown
+  while text not in shown:
+    try: shown+=os.read(far,4096)
+    except OSError: break
+until(b'$ ' if os.geteuid() else b'# ')
+os.write(far,b'test -t 0 && echo ti$(echo ck) $CLOUDTIK_NODE_IP; stty size; exit 5\\n')
+until(b'nothing prints this')
+print(shown.decode()); sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid,0)[1]))";
+    let output = std::process::Command::new("python3")
+        .args(["-c", script])
+        .arg(std::env::current_exe().unwrap())
+        .args(["attach".as_ref(), bench.model.as_ref(), bench.folder.as_os_str()])
+        .output()
+        .unwrap();
+    let (shown, ip) = (String::from_utf8_lossy(&output.stdout), bench.text(&cluster("instance.head"), "ip"));
+    assert!(shown.contains(&format!("tick {ip}")), "{shown} {}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(5), "{shown}");
     bench.destroy();
 }
 

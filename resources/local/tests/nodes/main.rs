@@ -31,6 +31,9 @@ fn main() -> ExitCode {
     if let Some(at) = args.iter().position(|a| a == "victim") {
         return world::victim(&args[at + 1..]);
     }
+    if let Some(at) = args.iter().position(|a| a == "attach") {
+        return world::attach(&args[at + 1..]);
+    }
     let filter: Vec<String> =
         args.iter().skip(1).filter_map(|a| a.to_str()).filter(|a| !a.starts_with('-')).map(String::from).collect();
     let root = rustix::process::geteuid().is_root();

@@ -251,6 +251,18 @@ pub fn victim(args: &[OsString]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// A shell on the head, on this process's terminal: `attach MODEL FOLDER`.
+pub fn attach(args: &[OsString]) -> ExitCode {
+    let bench = Bench::at(args[0].to_str().unwrap(), PathBuf::from(&args[1]));
+    let connection =
+        Value::map([("via", Value::text("local")), ("workspace", "w".into()), ("node", "etl/etl-head".into())]);
+    let code = bench.runtime.block_on(async {
+        let host = bench.connector.connect(&connection).await.unwrap();
+        host.interactive(&cloudtik_core::host::Command::new(["/bin/sh"])).await.unwrap()
+    });
+    ExitCode::from(code as u8)
+}
+
 /// The sum that ends the names of a workspace's control groups (FNV-1a).
 fn fnv(path: &std::path::Path) -> u64 {
     let bytes = path.as_os_str().as_encoded_bytes().iter();
