@@ -225,3 +225,89 @@ fn mebibytes(reader: &mut Reader, tree: &Tree) -> Option<u64> {
     }
     mib
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudtik_core::origin::{Entry, Origin};
+    use std::sync::Arc;
+
+    /// A document's part, each value placed at its own line.
+    fn tree(json: serde_json::Value) -> Tree {
+        fn place(json: serde_json::Value, line: &mut u32) -> Tree {
+            *line += 1;
+            let origin = Origin { file: "w.yaml".into(), line: *line, column: 1, length: 1 };
+            let value = match json {
+                serde_json::Value::Null => TreeValue::Null,
+                serde_json::Value::Bool(b) => TreeValue::Bool(b),
+                serde_json::Value::Number(n) => TreeValue::Int(n.as_i64().unwrap()),
+                serde_json::Value::String(text) => TreeValue::Text(text.into()),
+                serde_json::Value::Array(all) => {
+                    TreeValue::List(all.into_iter().map(|v| Arc::new(place(v, line))).collect())
+                }
+                serde_json::Value::Object(all) => TreeValue::Map(
+                    all.into_iter()
+                        .map(|(key, v)| Entry {
+                            key: key.into(),
+                            key_origin: origin.clone(),
+                            value: Arc::new(place(v, line)),
+                        })
+                        .collect(),
+                ),
+            };
+            Tree { value, origin, raw: None }
+        }
+        place(json, &mut 0)
+    }
+
+    #[test]
+    fn an_empty_block_is_a_closed_network_with_everything_in_it() {
+        let config = WorkspaceConfig::read(&tree(serde_json::json!({"type": "local"}))).unwrap();
+        assert_eq!(config.cidr.to_string(), CIDR);
+        assert_eq!((config.model, config.bucket, config.nat, config.allow_internal), (None, true, true, true));
+        assert!(config.rules.is_empty() && config.ssh_sources.is_empty());
+    }
+
+    #[test]
+    fn rules_are_read_with_ranges_and_sources() {
+        let provider = tree(serde_json::json!({
+            "node_model": "loopback",
+            "firewall": {"rules": [{"ports": [8080, "9000-9010"], "sources": ["10.1.2.3/8"]}, {"protocol": "UDP"}]},
+        }));
+        let config = WorkspaceConfig::read(&provider).unwrap();
+        assert_eq!(config.model, Some(NodeModel::Loopback));
+        let rule = |protocol: &str, ports, sources| RuleRecord { protocol: protocol.into(), ports, sources };
+        let ten = "10.0.0.0/8".parse().unwrap();
+        let expected = [rule("tcp", vec![(8080, 8080), (9000, 9010)], vec![ten]), rule("udp", vec![], vec![])];
+        assert_eq!(config.rules, expected);
+    }
+
+    #[test]
+    fn every_problem_is_reported_with_its_place() {
+        let provider = tree(serde_json::json!({
+            "allowed_ssh_sources": ["10.0.0.0/99"],
+            "firewall": {"allow_internal": "yes", "rules": [{"ports": ["90-80"]}, {"protocol": "gre"}]},
+            "network": {"cidr": "10.0.0.0/30"},
+            "node_model": "docker",
+        }));
+        let problems = WorkspaceConfig::read(&provider).unwrap_err();
+        assert_eq!(problems.len(), 6, "{problems:#?}");
+        assert!(problems.iter().all(|p| p.origin.is_some() && !p.hints.is_empty() && !p.detail.is_empty()));
+    }
+
+    #[test]
+    fn memory_is_an_amount_with_a_unit_or_bytes() {
+        let read = |json| {
+            let mut reader = Reader { problems: Vec::new() };
+            let mib = mebibytes(&mut reader, &tree(json));
+            (mib, reader.problems.len())
+        };
+        assert_eq!(read("4g".into()), (Some(4096), 0));
+        assert_eq!(read("512Mi".into()), (Some(512), 0));
+        assert_eq!(read("2GiB".into()), (Some(2048), 0));
+        assert_eq!(read(1_073_741_824.into()), (Some(1024), 0));
+        for wrong in ["4", "x", "4t", "", "99999999999999999999g"] {
+            assert_eq!(read(wrong.into()), (None, 1), "{wrong}");
+        }
+    }
+}
