@@ -386,3 +386,78 @@ impl NodeRecord {
         format!("v{}", self.serial)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn world() -> World {
+        let json = serde_json::json!({
+            "format": FORMAT, "workspace": "w", "model": "namespaces", "cidr": "10.77.0.0/16", "network": null,
+            "router": null,
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn node(cluster: &str, short: &str, ip: &str) -> NodeRecord {
+        NodeRecord {
+            made: Made { operation: "o".into(), complete: true },
+            serial: 1,
+            cluster: cluster.into(),
+            host: format!("{cluster}-{short}"),
+            role: "head".into(),
+            subnet: "public".into(),
+            ip: ip.parse().unwrap(),
+            cpus: 1,
+            memory_mib: 1,
+            init: None,
+            cgroups: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_short_name_is_there_while_it_names_one_node() {
+        let mut world = world();
+        for node in [node("a", "head", "10.77.0.2"), node("a", "worker-0", "10.77.0.3")] {
+            world.nodes.insert(node.key(), node);
+        }
+        assert!(world.hosts().contains("10.77.0.2 a-head a-head.w.local head\n"), "{}", world.hosts());
+        let other = node("b", "head", "10.77.0.4");
+        world.nodes.insert(other.key(), other);
+        let hosts = world.hosts();
+        assert!(hosts.contains("10.77.0.2 a-head a-head.w.local\n") && hosts.contains(" worker-0\n"), "{hosts}");
+    }
+
+    #[test]
+    fn an_address_is_the_lowest_free_one_and_comes_free_with_its_node() {
+        let mut world = world();
+        let made = Made { operation: "o".into(), complete: true };
+        let cidr = "10.77.0.0/30".parse().unwrap();
+        let subnet = Subnet { made, cidr, public: true, bridge: "br1".into() };
+        assert_eq!(world.free_address(&subnet).unwrap().to_string(), "10.77.0.2");
+        let head = node("a", "head", "10.77.0.2");
+        world.nodes.insert(head.key(), head.clone());
+        assert_eq!(world.free_address(&subnet), None);
+        world.nodes.remove(&head.key());
+        assert!(world.free_address(&subnet).is_some());
+    }
+
+    #[test]
+    fn records_change_one_at_a_time_and_nothing_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::new(&folder.path().join("state/local"), "w");
+        assert_eq!(place.update(|_| Ok(())).unwrap_err().kind(), ErrorKind::NotFound);
+        place.change(|now| Ok(*now = Some(world()))).unwrap();
+        std::thread::scope(|all| {
+            for _ in 0..8 {
+                all.spawn(|| (0..20).for_each(|_| place.update(|w| Ok(_ = w.next_serial())).unwrap()));
+            }
+        });
+        assert_eq!(place.load().unwrap().unwrap().serial, 160);
+        place.remove().unwrap();
+        assert!(!folder.path().join("state").exists());
+        for name in ["", "a/b", "..", "buckets"] {
+            assert!(Place::new(folder.path(), name).check_name().is_err(), "{name}");
+        }
+    }
+}

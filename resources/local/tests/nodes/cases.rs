@@ -29,6 +29,7 @@ pub const ALL: &[(&str, Case)] = &[
     ("a_repeated_create_makes_nothing_twice", repeated),
     ("an_endpoint_leads_into_its_node", endpoint),
     ("the_way_out_is_the_proxy_alone", way_out),
+    ("a_machine_that_refuses_namespaces_gets_loopback_and_is_told_why", refusing),
     ("a_shell_on_a_node_has_the_callers_terminal", attach),
     ("ssh_opens_a_node_with_the_workspace_key", ssh),
     ("the_bucket_outlives_the_workspace", bucket),
@@ -336,6 +337,24 @@ print(s.recv(99).split()[1].decode())'";
         assert_eq!(sh(bench, &worker, ask), (0, "403".into()));
     }
     bench.destroy();
+}
+
+/// The kernel refuses user namespaces to whoever lives in a changed root.
+fn refusing(bench: &Bench) {
+    if bench.model != "namespaces-root" {
+        return; // only root can change its root
+    }
+    fs::create_dir_all(bench.folder.join("root")).unwrap();
+    let script =
+        "mount --rbind / \"$1\" && exec chroot \"$1\" setpriv --reuid=65534 --regid=65534 --clear-groups \"$2\" notes";
+    let output = std::process::Command::new("unshare")
+        .args(["-m", "/bin/sh", "-c", script, "sh"])
+        .args([bench.folder.join("root"), std::env::current_exe().unwrap()])
+        .output()
+        .unwrap();
+    let (said, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(said.starts_with("`loopback`: `namespaces` is refused here (make a user namespace:"), "{said}{error}");
+    assert!(said.contains("not enforced"), "{said}");
 }
 
 fn attach(bench: &Bench) {

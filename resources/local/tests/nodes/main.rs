@@ -31,6 +31,9 @@ fn main() -> ExitCode {
     if let Some(at) = args.iter().position(|a| a == "victim") {
         return world::victim(&args[at + 1..]);
     }
+    if args.iter().any(|a| a == "notes") {
+        return world::notes();
+    }
     if let Some(at) = args.iter().position(|a| a == "attach") {
         return world::attach(&args[at + 1..]);
     }

@@ -1,9 +1,11 @@
 //! A workspace to test on: its provider, its declarations resolved as the engine would, and what is left of it.
 
 use cloudtik_core::{
-    Address, Attrs, Scope, Value,
+    Address, Attrs, Origin, Scope, Tree, TreeValue, Value,
+    document::{Document, Workspace},
     failure::Failure,
     host::{Connector, Host},
+    node::Compile,
     plan::OperationId,
     provider::{Call, Health, Outcome, Presence, Provider, Refresh, Subject},
     state::{Record, Status},
@@ -261,6 +263,25 @@ pub fn attach(args: &[OsString]) -> ExitCode {
         host.interactive(&cloudtik_core::host::Command::new(["/bin/sh"])).await.unwrap()
     });
     ExitCode::from(code as u8)
+}
+
+/// Prints what the provider says of an empty workspace document: `notes`.
+pub fn notes() -> ExitCode {
+    let origin = Origin { file: "w.yaml".into(), line: 1, column: 1, length: 0 };
+    let tree = Arc::new(Tree { value: TreeValue::Map(vec![]), origin: origin.clone(), raw: None });
+    let document = Document::Workspace(Workspace {
+        name: "w".into(),
+        provider_type: "local".into(),
+        provider: tree.clone(),
+        state: None,
+        origin,
+        tree,
+    });
+    let bench = Bench::new("auto");
+    for note in bench.provider.notes(&document) {
+        println!("{}", note.detail);
+    }
+    ExitCode::SUCCESS
 }
 
 /// The sum that ends the names of a workspace's control groups (FNV-1a).
