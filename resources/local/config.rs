@@ -42,7 +42,6 @@ pub struct WorkspaceConfig {
     pub model: Option<NodeModel>,
     pub cidr: Cidr,
     pub bucket: bool,
-    pub nat: bool,
     pub allow_internal: bool,
     pub ssh_sources: Vec<Cidr>,
     pub rules: Vec<RuleRecord>,
@@ -152,7 +151,7 @@ impl WorkspaceConfig {
     pub fn read(provider: &Tree) -> Result<Self, Vec<Diagnostic>> {
         let mut reader = Reader { problems: Vec::new() };
         let at = |path: &[&str]| provider.at(path);
-        let cidr = match at(&["network", "cidr"]) {
+        let cidr = match at(&["cidr"]) {
             Some(tree) => reader.cidr(tree).filter(|cidr| {
                 let fits = WIDEST.contains(&cidr.prefix);
                 if !fits {
@@ -167,10 +166,9 @@ impl WorkspaceConfig {
             model: reader.model(at(&["node_model"])),
             cidr: cidr.unwrap_or_else(|| CIDR.parse().expect("the default is a network")),
             bucket: reader.flag(at(&["managed_cloud_storage"]), true),
-            nat: reader.flag(at(&["network", "nat"]), true),
-            allow_internal: reader.flag(at(&["firewall", "allow_internal"]), true),
+            allow_internal: reader.flag(at(&["allow_internal"]), true),
             ssh_sources: reader.cidrs(at(&["allowed_ssh_sources"])),
-            rules: items(at(&["firewall", "rules"])).into_iter().filter_map(|t| reader.rule(t)).collect(),
+            rules: items(at(&["firewall_rules"])).into_iter().filter_map(|t| reader.rule(t)).collect(),
         };
         if reader.problems.is_empty() { Ok(config) } else { Err(reader.problems) }
     }
@@ -264,7 +262,7 @@ mod tests {
     fn an_empty_block_is_a_closed_network_with_everything_in_it() {
         let config = WorkspaceConfig::read(&tree(serde_json::json!({"type": "local"}))).unwrap();
         assert_eq!(config.cidr.to_string(), CIDR);
-        assert_eq!((config.model, config.bucket, config.nat, config.allow_internal), (None, true, true, true));
+        assert_eq!((config.model, config.bucket, config.allow_internal), (None, true, true));
         assert!(config.rules.is_empty() && config.ssh_sources.is_empty());
     }
 
@@ -272,7 +270,7 @@ mod tests {
     fn rules_are_read_with_ranges_and_sources() {
         let provider = tree(serde_json::json!({
             "node_model": "loopback",
-            "firewall": {"rules": [{"ports": [8080, "9000-9010"], "sources": ["10.1.2.3/8"]}, {"protocol": "UDP"}]},
+            "firewall_rules": [{"ports": [8080, "9000-9010"], "sources": ["10.1.2.3/8"]}, {"protocol": "UDP"}],
         }));
         let config = WorkspaceConfig::read(&provider).unwrap();
         assert_eq!(config.model, Some(NodeModel::Loopback));
@@ -286,8 +284,9 @@ mod tests {
     fn every_problem_is_reported_with_its_place() {
         let provider = tree(serde_json::json!({
             "allowed_ssh_sources": ["10.0.0.0/99"],
-            "firewall": {"allow_internal": "yes", "rules": [{"ports": ["90-80"]}, {"protocol": "gre"}]},
-            "network": {"cidr": "10.0.0.0/30"},
+            "allow_internal": "yes",
+            "cidr": "10.0.0.0/30",
+            "firewall_rules": [{"ports": ["90-80"]}, {"protocol": "gre"}],
             "node_model": "docker",
         }));
         let problems = WorkspaceConfig::read(&provider).unwrap_err();

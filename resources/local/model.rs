@@ -133,12 +133,10 @@ impl Compile for Local {
             all.push(declare(address, subnet(&config, model, &names, public)));
         }
         all.push(declare(&names.firewall, firewall(&config, &names)));
-        if config.nat {
-            let mode = if model.isolated() { "proxy" } else { "host" };
-            let subnet = Value::reference(&names.public, "id");
-            let network = Value::reference(&names.network, "id");
-            all.push(declare(&names.nat, attrs([("network", network), ("subnet", subnet), ("mode", mode.into())])));
-        }
+        let mode = if model.isolated() { "proxy" } else { "host" };
+        let subnet = Value::reference(&names.public, "id");
+        let network = Value::reference(&names.network, "id");
+        all.push(declare(&names.nat, attrs([("network", network), ("subnet", subnet), ("mode", mode.into())])));
         if config.bucket {
             all.push(declare(&names.bucket, Attrs::new()));
         }
