@@ -447,10 +447,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let place = Place::new(&folder.path().join("state/local"), "w");
         assert_eq!(place.update(|_| Ok(())).unwrap_err().kind(), ErrorKind::NotFound);
-        place.change(|now| Ok(*now = Some(world()))).unwrap();
+        place.change(|now| Ok(now.replace(world()).is_none())).unwrap();
         std::thread::scope(|all| {
             for _ in 0..8 {
-                all.spawn(|| (0..20).for_each(|_| place.update(|w| Ok(_ = w.next_serial())).unwrap()));
+                all.spawn(|| {
+                    for _ in 0..20 {
+                        place.update(|w| Ok(w.next_serial())).unwrap();
+                    }
+                });
             }
         });
         assert_eq!(place.load().unwrap().unwrap().serial, 160);
