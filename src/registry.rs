@@ -1,7 +1,13 @@
 //! The only lists of providers, stores and connectors.
 
 use crate::cli::Error;
-use cloudtik_core::{host::Connector, node::Compile, provider::Provider, state::Store};
+use cloudtik_core::{
+    Scope,
+    host::Connector,
+    node::Compile,
+    provider::Provider,
+    state::{Store, StoreError},
+};
 use cloudtik_engine::Registry;
 use cloudtik_redb::RedbStore;
 use cloudtik_runtime::{Catalog, Runtime};
@@ -56,7 +62,8 @@ fn local(home: &Path, cache: &Path) -> Result<Part, Error> {
 
 /// Runs a hidden subcommand of a provider; `None` when `args` is an ordinary command line.
 pub fn hidden(args: &[OsString]) -> Option<u8> {
-    let hidden: &[fn(&[OsString]) -> Option<u8>] = &[
+    type Hidden = fn(&[OsString]) -> Option<u8>;
+    let hidden: &[Hidden] = &[
         #[cfg(feature = "local")]
         cloudtik_local::hidden,
     ];
@@ -65,6 +72,11 @@ pub fn hidden(args: &[OsString]) -> Option<u8> {
 
 pub fn store(home: &Path) -> Arc<dyn Store> {
     Arc::new(RedbStore::new(home))
+}
+
+/// Reads a scope's whole state and history, and compares all checksums.
+pub fn check(home: &Path, scope: &Scope) -> Result<(), StoreError> {
+    RedbStore::new(home).check(scope)
 }
 
 /// The runtimes that documents may select: the shipped ones, and those in the user's own folders.

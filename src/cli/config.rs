@@ -25,7 +25,8 @@ pub struct Show {
 impl Config {
     pub fn run(self, context: &Context) -> Result<Exit, Error> {
         let Config::Show(show) = self;
-        let loaded = documents(context, std::slice::from_ref(&show.document), Vec::new(), Purpose::Plan)?;
+        let loaded = documents(context, std::slice::from_ref(&show.document), Vec::new(), Purpose::Validate)?;
+        view::diagnostics::show(&context.out, &loaded.warnings, &loaded.sources);
         let text: String = loaded
             .documents
             .iter()

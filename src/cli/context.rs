@@ -7,7 +7,8 @@ use crate::{
     view::Output,
 };
 use cloudtik_core::{
-    Scope,
+    Diagnostic, Scope,
+    document::Document,
     state::{Holder, Locked, Snapshot, Store},
 };
 use jiff::Timestamp;
@@ -47,18 +48,27 @@ impl Context {
         let home = self.home(documented)?;
         let store = registry::store(&home);
         let platform = registry::platform(&home, &cache_home()?, &self.global.template_dirs)?;
-        Ok(World { home, store, platform })
+        Ok(World { store, platform })
     }
 }
 
 /// A state folder with everything that works on it.
 pub struct World {
-    pub home: PathBuf,
     pub store: Arc<dyn Store>,
     pub platform: Platform,
 }
 
 impl World {
+    /// What a document's provider says about how things are made here, each note as one text.
+    pub fn notes(&self, document: &Document) -> Vec<String> {
+        let text = |note: Diagnostic| match note.detail.is_empty() {
+            true => note.summary,
+            false => format!("{}: {}", note.summary, note.detail),
+        };
+        let compiler = self.platform.compilers.get(document.provider());
+        compiler.map(|c| c.notes(document).into_iter().map(text).collect()).unwrap_or_default()
+    }
+
     /// Locks scopes in order, so that two runs cannot wait for each other.
     pub fn lock(&self, scopes: &BTreeSet<Scope>, doing: &str) -> Result<BTreeMap<Scope, Box<dyn Locked>>, Error> {
         let holder = holder(doing);

@@ -13,17 +13,35 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Provider(#[from] Failure),
+    Provider(Box<Failure>),
     #[error(transparent)]
-    Unsettled(#[from] Unsettled),
+    Unsettled(Box<Unsettled>),
     #[error(transparent)]
-    Apply(#[from] ApplyError),
+    Apply(Box<ApplyError>),
     #[error("cannot {what}")]
     Io {
         what: String,
         #[source]
         source: io::Error,
     },
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Error::Provider(Box::new(failure))
+    }
+}
+
+impl From<Unsettled> for Error {
+    fn from(unsettled: Unsettled) -> Self {
+        Error::Unsettled(Box::new(unsettled))
+    }
+}
+
+impl From<ApplyError> for Error {
+    fn from(error: ApplyError) -> Self {
+        Error::Apply(Box::new(error))
+    }
 }
 
 impl Error {
@@ -41,7 +59,9 @@ impl Error {
         match self {
             Error::Problems { .. } => Exit::Invalid,
             Error::Store(StoreError::Locked { .. }) => Exit::Locked,
-            Error::Apply(ApplyError::Tampered | ApplyError::OtherHistory { .. }) => Exit::Refused,
+            Error::Apply(error) if matches!(**error, ApplyError::Tampered | ApplyError::OtherHistory { .. }) => {
+                Exit::Refused
+            }
             _ => Exit::Failed,
         }
     }
@@ -51,7 +71,7 @@ impl Error {
         let exit = self.exit();
         let (diagnostics, sources) = match self {
             Error::Problems { diagnostics, sources } => (diagnostics, *sources),
-            Error::Unsettled(Unsettled::Ambiguous(diagnostic)) => (vec![*diagnostic], Sources::default()),
+            Error::Unsettled(unsettled) => (vec![unsettled_diagnostic(*unsettled)], Sources::default()),
             other => (vec![other.diagnostic()], Sources::default()),
         };
         crate::view::diagnostics::show(out, &diagnostics, &sources);
@@ -62,22 +82,40 @@ impl Error {
         let (id, hint) = match self {
             Error::Store(StoreError::Locked { .. }) => ("locked", Some("wait for it to end, or interrupt it there")),
             Error::Store(_) => ("state", None),
-            Error::Apply(ApplyError::Tampered) => ("tampered-plan", Some("make a new plan: `cloudtik plan -o FILE`")),
-            Error::Apply(ApplyError::OtherHistory { .. }) => {
-                ("stale-plan", Some("the scope was destroyed and made anew since: make a new plan"))
-            }
-            Error::Apply(ApplyError::Journal { .. }) => {
-                ("journal", Some("free the disk, then run the same command again"))
-            }
-            Error::Provider(_) => ("provider", None),
+            Error::Apply(error) => apply_words(error),
+            Error::Provider(failure) => ("provider", failure.hint.as_deref()),
             _ => ("failed", None),
         };
         let mut diagnostic = Diagnostic::error(id, self.to_string()).detail(causes(self));
-        if let Error::Provider(failure) = self {
-            diagnostic.hints.extend(failure.hint.clone());
-        }
         diagnostic.hints.extend(hint.map(String::from));
         diagnostic
+    }
+}
+
+fn apply_words(error: &ApplyError) -> (&'static str, Option<&str>) {
+    match error {
+        ApplyError::Tampered => ("tampered-plan", Some("make a new plan: `cloudtik plan -o FILE`")),
+        ApplyError::OtherHistory { .. } => {
+            ("stale-plan", Some("the scope was destroyed and made anew since: make a new plan"))
+        }
+        ApplyError::Journal { .. } => ("journal", Some("free the disk, then run the same command again")),
+        _ => ("failed", None),
+    }
+}
+
+/// An interrupted step that could not be settled: who has to decide, or what kept us from looking.
+fn unsettled_diagnostic(unsettled: Unsettled) -> Diagnostic {
+    match unsettled {
+        Unsettled::Ambiguous(diagnostic) => *diagnostic,
+        other => {
+            let hint = match &other {
+                Unsettled::Provider { source, .. } => source.hint.clone(),
+                _ => None,
+            };
+            let mut diagnostic = Diagnostic::error("unsettled", other.to_string()).detail(causes(&other));
+            diagnostic.hints.extend(hint);
+            diagnostic
+        }
     }
 }
 

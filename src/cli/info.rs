@@ -7,8 +7,13 @@ use super::{
 };
 use crate::{exit::Exit, view::tables::Block};
 use clap::Args;
-use cloudtik_core::{Value, document::Document};
-use std::path::PathBuf;
+use cloudtik_core::{
+    Tree, TreeValue, Value,
+    document::{Document, Workspace},
+    origin::Entry,
+    state::Record,
+};
+use std::{path::PathBuf, sync::Arc};
 
 #[derive(Args)]
 pub struct Info {
@@ -64,7 +69,8 @@ impl Info {
         block.heading(format!("Cluster {}", recorded.cluster.name));
         block.pair("workspace", &recorded.cluster.workspace);
         block.pair("provider", &recorded.cluster.provider_type);
-        block.pair("head", format!("{} {}", output(&head, "ip"), output(&head, "host")));
+        block.pair("node model", output(&head, "node_model"));
+        block.pair("head", place(&head));
         block.pair("workers", format!("{} with {cpus} CPUs and {memory} MiB", workers.len()));
         block.pair("runtimes", runtimes.join(", "));
         block.heading("Endpoints");
@@ -72,24 +78,50 @@ impl Info {
             block.pair(name, url);
         }
         block.heading("Commands");
-        block.pair("run a job", format!("cloudtik submit {file} JOB.py"));
+        if !runtimes.is_empty() {
+            block.pair("run a job", format!("cloudtik submit {file} JOB.py"));
+        }
         block.pair("a shell on the head", format!("cloudtik attach {file}"));
         block.pair("a command on all nodes", format!("cloudtik exec {file} --all-nodes COMMAND"));
         block.pair("stop it", format!("cloudtik stop {file}"));
         if let Some(ssh) = ssh {
             block.pair("by SSH", ssh);
         }
-        let document = Document::Cluster(Box::new(recorded.cluster.clone()));
-        if let Some(compiler) = recorded.world.platform.compilers.get(document.provider()) {
-            block.heading("Notes");
-            for note in compiler.notes(&document) {
-                block.text(if note.detail.is_empty() {
-                    note.summary
-                } else {
-                    format!("{}: {}", note.summary, note.detail)
-                });
-            }
-        }
+        block.heading("Notes");
+        notes(&recorded, &output(&head, "node_model")).into_iter().for_each(|note| block.text(note));
         context.print(&block.render(&context.out.look()))
     }
+}
+
+/// A node's address, with its name where that is another.
+fn place(node: &Record) -> String {
+    let (ip, host) = (output(node, "ip"), output(node, "host"));
+    if host.is_empty() || host == ip { ip } else { format!("{ip} {host}") }
+}
+
+/// What the provider says about how this cluster's workspace is made: its nodes' isolation above all.
+fn notes(recorded: &Recorded, model: &str) -> Vec<String> {
+    let cluster = &recorded.cluster;
+    let about = |provider: Arc<Tree>| {
+        let workspace = Workspace {
+            name: cluster.workspace.clone(),
+            provider_type: cluster.provider_type.clone(),
+            provider,
+            state: None,
+            origin: cluster.origin.clone(),
+            tree: cluster.tree.clone(),
+        };
+        recorded.world.notes(&Document::Workspace(workspace))
+    };
+    let notes = about(cluster.provider.clone());
+    // What the cluster's document leaves open, the workspace's has said.
+    let agrees = model.is_empty() || notes.iter().any(|note| note.contains(model));
+    if agrees { notes } else { about(with_model(&cluster.provider, model)) }
+}
+
+fn with_model(provider: &Arc<Tree>, model: &str) -> Arc<Tree> {
+    let mut entries = provider.entries().to_vec();
+    let value = Tree { value: TreeValue::Text(model.into()), raw: None, origin: provider.origin.clone() };
+    entries.push(Entry { key: "node_model".into(), key_origin: provider.origin.clone(), value: value.into() });
+    Arc::new(Tree { value: TreeValue::Map(entries), ..(**provider).clone() })
 }

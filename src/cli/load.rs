@@ -9,7 +9,6 @@ use cloudtik_config::{LoadOptions, Loaded, Problems, Purpose};
 use cloudtik_core::{
     Declaration, Diagnostic, Scope, Severity, Sources,
     document::{Cluster, Document},
-    node::Endpoint,
 };
 use cloudtik_runtime::Compiled;
 use std::{
@@ -45,7 +44,11 @@ pub fn documents(
         overrides,
         purpose,
     };
-    Ok(cloudtik_config::load(paths, &options)?)
+    let loaded = cloudtik_config::load(paths, &options)?;
+    for secret in loaded.documents.iter().flat_map(cloudtik_config::secrets) {
+        context.out.redactor.add(&secret);
+    }
+    Ok(loaded)
 }
 
 /// The state folder that a workspace document among these asks for.
@@ -120,17 +123,6 @@ impl Program {
             }
         }
         Ok(())
-    }
-
-    pub fn clusters(&self) -> impl Iterator<Item = &Cluster> {
-        self.documents.iter().filter_map(|document| match document {
-            Document::Cluster(cluster) => Some(&**cluster),
-            Document::Workspace(_) => None,
-        })
-    }
-
-    pub fn endpoints(&self, scope: &Scope) -> &[Endpoint] {
-        self.compiled.get(scope).map_or(&[], |compiled| &compiled.endpoints)
     }
 }
 

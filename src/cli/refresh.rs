@@ -56,7 +56,7 @@ impl Refresh {
         let text = if context.out.is_json() {
             serde_json::json!({"event": "refreshed", "noted": noted, "drift": planned.plan.drift}).to_string()
         } else {
-            view::refreshed(&planned.plan.drift, noted)
+            view::refreshed(&planned.plan.drift, noted, &context.out.look(), context.global.verbose)
         };
         context.print(&text)
     }

@@ -25,6 +25,8 @@ pub enum State {
     Import(Import),
     /// Give a recorded resource another address, without touching it
     Mv(Mv),
+    /// Read everything recorded and compare all checksums
+    Check(Check),
     /// Forget a recorded resource, without touching it; with --scope, forget an empty scope and its history
     Rm(Rm),
 }
@@ -45,6 +47,12 @@ pub struct Show {
 pub struct Export {
     /// `workspace/<name>` or `cluster/<workspace>/<name>`
     scope: Scope,
+}
+
+#[derive(Args)]
+pub struct Check {
+    /// Only this scope: `workspace/<name>` or `cluster/<workspace>/<name>`
+    scope: Option<Scope>,
 }
 
 #[derive(Args)]
@@ -80,6 +88,7 @@ impl State {
             State::Show(show) => show.run(context, &world),
             State::Export(export) => export.run(context, &world),
             State::Import(import) => import.run(context, &world),
+            State::Check(check) => check.run(context, &world),
             State::Mv(mv) => mv.run(context, &world),
             State::Rm(rm) => rm.run(context, &world),
         }
@@ -99,7 +108,7 @@ fn print_list(context: &Context, snapshots: &[Snapshot]) -> Result<Exit, Error> 
     } else if snapshots.is_empty() {
         "Nothing is recorded.".into()
     } else {
-        snapshots.iter().map(|s| view::state::list(s, &context.out.look())).collect::<Vec<_>>().join("\n")
+        view::state::lists(snapshots, &context.out.look())
     };
     context.print(&text)
 }
@@ -146,6 +155,35 @@ impl Export {
         }
         let text = serde_json::to_string_pretty(&export::export(&snapshot)).map_err(std::io::Error::other);
         context.print(&text.map_err(Error::io("write the export"))?)
+    }
+}
+
+impl Check {
+    /// Every damaged scope is told before the first one ends the run.
+    fn run(self, context: &Context, world: &World) -> Result<Exit, Error> {
+        let home = context.home(None)?;
+        let known = world.store.scopes()?;
+        let scopes = match self.scope {
+            Some(scope) if !known.contains(&scope) => return Err(unknown(&scope.to_string(), &world.store.place())),
+            Some(scope) => vec![scope],
+            None => known,
+        };
+        let mut exit = Exit::Ok;
+        let mut whole = Vec::new();
+        for scope in scopes {
+            match crate::registry::check(&home, &scope) {
+                Ok(()) => whole.push(scope.to_string()),
+                Err(error) => exit = Error::from(error).report(&context.out),
+            }
+        }
+        let text = match (context.out.is_json(), whole.as_slice()) {
+            (true, _) => serde_json::json!({"event": "checked", "whole": whole}).to_string(),
+            (false, []) if exit == Exit::Ok => "Nothing is recorded.".into(),
+            (false, []) => String::new(),
+            (false, _) => format!("Whole: {}", whole.join(", ")),
+        };
+        context.print(&text)?;
+        Ok(exit)
     }
 }
 

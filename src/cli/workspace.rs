@@ -1,7 +1,7 @@
 //! `cloudtik workspace`: thin verbs over plan and apply, and what is recorded of a workspace.
 
 use super::{
-    context::Context,
+    context::{Context, World},
     destroy,
     error::Error,
     flow::{self, Request},
@@ -107,11 +107,11 @@ impl Delete {
 }
 
 impl Look {
-    fn load(&self, context: &Context) -> Result<(document::Workspace, std::sync::Arc<dyn Store>), Error> {
+    fn load(&self, context: &Context) -> Result<(document::Workspace, World), Error> {
         let loaded = documents(context, std::slice::from_ref(&self.document), Vec::new(), Purpose::Plan)?;
-        let home = context.home(documented_state(&loaded.documents).as_deref())?;
+        let world = context.world(documented_state(&loaded.documents).as_deref())?;
         match loaded.documents.into_iter().next() {
-            Some(Document::Workspace(workspace)) => Ok((workspace, crate::registry::store(&home))),
+            Some(Document::Workspace(workspace)) => Ok((workspace, world)),
             _ => Err(Error::request(
                 Diagnostic::error("not-a-workspace", "this verb needs a workspace document")
                     .detail(format!("`{}` is a cluster", self.document.display()))
@@ -157,7 +157,8 @@ impl Look {
     }
 
     fn info(self, context: &Context) -> Result<Exit, Error> {
-        let (workspace, store) = self.load(context)?;
+        let (workspace, world) = self.load(context)?;
+        let store = &*world.store;
         let scope = Scope::workspace(&workspace.name);
         let state = store.read(&scope)?;
         if context.out.is_json() {
@@ -178,17 +179,17 @@ impl Look {
                 .collect();
             block.pair(record.address.short(), if shown.is_empty() { "ready".into() } else { shown.join(", ") });
         }
-        let clusters: Vec<String> = clusters(&*store, &workspace.name)?
-            .iter()
-            .filter_map(|s| s.scope.cluster_name().map(String::from))
-            .collect();
+        let clusters: Vec<String> =
+            clusters(store, &workspace.name)?.iter().filter_map(|s| s.scope.cluster_name().map(String::from)).collect();
         block.pair("clusters", clusters.join(", "));
+        block.heading("Notes");
+        world.notes(&Document::Workspace(workspace)).into_iter().for_each(|note| block.text(note));
         context.print(&block.render(&context.out.look()))
     }
 
     fn clusters(self, context: &Context) -> Result<Exit, Error> {
-        let (workspace, store) = self.load(context)?;
-        let clusters = clusters(&*store, &workspace.name)?;
+        let (workspace, world) = self.load(context)?;
+        let clusters = clusters(&*world.store, &workspace.name)?;
         let mut table = Table::new(["cluster", "head-ip", "workers", "resources", "revision"]).or_empty("No clusters.");
         let mut rows = Vec::new();
         for state in &clusters {

@@ -12,6 +12,18 @@ use cloudtik_core::{
 };
 use jiff::Timestamp;
 
+/// Scopes under each other; with several, each under its name.
+pub fn lists(snapshots: &[Snapshot], look: &Look<'_>) -> String {
+    let named = |snapshot: &Snapshot| {
+        let mut page = Page::new(look);
+        if snapshots.len() > 1 {
+            page.line(&Line::of(Paint::Bold, snapshot.scope.to_string()), 0);
+        }
+        page.finish() + &list(snapshot, look)
+    };
+    snapshots.iter().map(named).collect::<Vec<_>>().join("\n")
+}
+
 /// Every record with its state; then what an interrupted run left open.
 pub fn list(snapshot: &Snapshot, look: &Look<'_>) -> String {
     let mut table = Table::new(["resource", "provider", "id", "state"])

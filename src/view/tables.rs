@@ -93,7 +93,7 @@ fn paint_heading(table: &str, look: &Look<'_>) -> String {
     page.finish()
 }
 
-/// Names and values under each other, under headings: what `info` shows.
+/// Names and values under each other, under headings: what `info` shows. A heading without anything below is left out.
 #[derive(Clone, Debug, Default)]
 pub struct Block {
     lines: Vec<Entry>,
@@ -130,6 +130,9 @@ impl Block {
     pub fn render(&self, look: &Look<'_>) -> String {
         let mut page = Page::new(look);
         for section in self.lines.chunk_by(|_, b| !matches!(b, Entry::Heading(_))) {
+            if matches!(section, [Entry::Heading(_)]) {
+                continue;
+            }
             let widths = section.iter().filter_map(|e| match e {
                 Entry::Pair(name, _) => Some(text::width(name)),
                 _ => None,

@@ -7,11 +7,12 @@ use super::{
 use cloudtik_core::plan::Drift;
 use std::io::Write;
 
-/// Documents line by line, where each value came from behind it.
+/// Documents line by line, where each value came from behind it. Lines are never broken: the text is YAML, to be read back.
 pub fn annotated(lines: &[(String, Option<String>)], look: &Look<'_>) -> String {
+    let unbroken = Look { width: usize::MAX, ..*look };
     let fitting = lines.iter().map(|(line, _)| text::width(line)).filter(|w| *w <= look.width / 2);
     let column = fitting.max().unwrap_or(0) + 2;
-    let mut page = Page::new(look);
+    let mut page = Page::new(&unbroken);
     for (line, origin) in lines {
         let mut shown = Line::new().plain(look.clean(line).into_owned());
         if let Some(origin) = origin {
@@ -23,32 +24,20 @@ pub fn annotated(lines: &[(String, Option<String>)], look: &Look<'_>) -> String 
     page.finish()
 }
 
-/// What `refresh` found.
-pub fn refreshed(drift: &[Drift], noted: usize) -> String {
-    let mut lines: Vec<String> = drift
-        .iter()
-        .map(|d| {
-            let what = match (&d.diffs, &d.broken) {
-                (None, _) => "is gone".to_string(),
-                (_, Some(why)) => format!("does not work: {why}"),
-                (Some(diffs), None) => {
-                    let paths: Vec<&str> = diffs.iter().map(|d| d.path.as_str()).collect();
-                    format!("was changed: {}", paths.join(", "))
-                }
-            };
-            format!("{} {what}", d.address)
-        })
-        .collect();
+/// What `refresh` found: what differs as a plan shows it, then what that adds up to.
+pub fn refreshed(drift: &[Drift], noted: usize, look: &Look<'_>, verbose: bool) -> String {
+    let mut page = Page::new(look);
+    super::plan::drift(&mut page, drift, look, verbose, verbose);
     if noted > 0 {
-        lines.push(format!("{} recorded anew.", plural(noted, "output")));
+        page.line(&Line::new().plain(format!("Recorded anew: {}.", plural(noted, "resource"))), 0);
     }
-    lines.push(match drift.len() {
+    let sum = match drift.len() {
         0 => "Everything is as recorded.".into(),
-        n => format!("{} from the record. See `cloudtik plan` for what would mend it.", {
-            if n == 1 { "1 resource differs".to_string() } else { format!("{n} resources differ") }
-        }),
-    });
-    lines.join("\n")
+        1 => "1 resource differs from the record. `cloudtik plan` shows what would mend it.".into(),
+        n => format!("{n} resources differ from the record. `cloudtik plan` shows what would mend them."),
+    };
+    page.line(&Line::new().plain(sum), 0);
+    page.finish()
 }
 
 /// The panic hook: a defect of ours says so. Panic texts may hold anything, so only the place is shown.

@@ -10,6 +10,7 @@ mod reasons;
 mod rows;
 mod values;
 
+pub(crate) use drift::write as drift;
 pub(crate) use groups::{label as group_label, names as group_names};
 pub use human::{Options, human};
 pub use json::json;
