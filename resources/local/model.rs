@@ -95,7 +95,7 @@ impl Local {
             .then(|| Rolling { group: kind.name.clone(), batch: (kind.count as usize / 4).max(1) });
         let declaration = Declaration::new(address, &self.name(), attributes)
             .after(&names.firewall, Needs::Ready)
-            .lifecycle(Lifecycle { rolling, ..Lifecycle::default() })
+            .lifecycle(Lifecycle { rolling, prevent_destroy: role == Role::Head, ..Lifecycle::default() })
             .written_at(Some(&kind.origin));
         Ok((declaration, node))
     }
