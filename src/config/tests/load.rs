@@ -280,13 +280,17 @@ runtime:
 
 #[test]
 fn references_are_whole_values() {
-    let cluster = cluster(
+    let folder = Folder::new();
+    let file = folder.file(
+        "cluster.yaml",
         "cluster_name: demo
 provider: {type: local}
 runtime:
   own: {a: \"${env:HOME}\", b: \"${file:key.txt}\", c: \"${secret:x}\", d: \"x${env:HOME}\", e: \"${spark.x}\"}
 ",
     );
+    let options = LoadOptions { purpose: Purpose::Validate, ..options() };
+    let Document::Cluster(cluster) = loaded(&[file], &options).documents.remove(0) else { panic!("a cluster") };
     let block = &cluster.runtime.config["own"];
     let of = |key: &str| reference(block.get(key).expect("there"));
     assert_eq!(of("a"), Some(Reference::Env("HOME".into())));
