@@ -36,13 +36,14 @@ pub enum Action {
     Update,
     Create,
     Adopt,
+    /// Nothing is changed: an object made earlier is waited for, and its outputs read.
     Read,
     Keep,
 }
 
 impl Action {
     pub fn is_change(self) -> bool {
-        !matches!(self, Action::Keep | Action::Read)
+        self != Action::Keep
     }
 
     /// Whether something that exists stops existing.

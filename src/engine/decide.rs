@@ -30,8 +30,6 @@ pub(crate) struct Decided {
     pub found: Option<Found>,
     /// An adopted object that must be changed as well.
     pub update_after_adopt: bool,
-    /// Made earlier, to be waited for only.
-    pub await_ready: bool,
     /// What a reference to this resource sees.
     view: View,
 }
@@ -127,7 +125,6 @@ impl Decider<'_> {
             relied_on: BTreeSet::new(),
             found: None,
             update_after_adopt: false,
-            await_ready: false,
             view,
         })
     }
@@ -197,7 +194,6 @@ impl Decider<'_> {
             found: Some(Found { id: id.clone(), attributes: recorded, outputs: outputs.clone() }),
             attributes,
             relied_on: BTreeSet::new(),
-            await_ready: false,
         }
     }
 
@@ -254,13 +250,13 @@ impl Decider<'_> {
             });
         }
         let unready = record.status != Status::Ready;
-        let (action, await_ready) = match (reasons.is_empty(), unready) {
-            (false, _) => (Action::Update, false),
+        let action = match (reasons.is_empty(), unready) {
+            (false, _) => Action::Update,
             (true, true) => {
                 reasons.push(Reason::Unready);
-                (Action::Update, true)
+                Action::Read
             }
-            (true, false) => (Action::Keep, false),
+            (true, false) => Action::Keep,
         };
         let attributes = Arc::new(attributes);
         let view = match action {
@@ -283,7 +279,6 @@ impl Decider<'_> {
             relied_on: BTreeSet::new(),
             found: None,
             update_after_adopt: false,
-            await_ready,
             view,
         }
     }
@@ -357,7 +352,6 @@ fn new(kind: &KindSchema, action: Action, reasons: Vec<Reason>, attributes: Attr
         relied_on: BTreeSet::new(),
         found: None,
         update_after_adopt: false,
-        await_ready: false,
         view: View::New { inputs: attributes, predicted, volatile: kind.volatile.clone() },
     }
 }

@@ -140,7 +140,7 @@ impl<'a> Builder<'a> {
     fn declared(&mut self, item: &Declaration, decision: &mut Decided) {
         let address = &item.address;
         match decision.action {
-            Action::Keep | Action::Read | Action::Delete | Action::Forget => {}
+            Action::Keep | Action::Delete | Action::Forget => {}
             Action::Create => {
                 let op = self.provide(item, decision, Verb::Create);
                 self.steps.insert(address.clone(), Steps { provide: Some(op), remove: None });

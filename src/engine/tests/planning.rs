@@ -78,6 +78,7 @@ fn what_never_became_ready_is_waited_for_again() {
     assert!(matches!(lab.apply(&[vm("i", "s")]), Run::Finished(s) if s.failed.len() == 1));
     lab.world.never_ready(&address("vm.a"), false);
     let plan = lab.plan(&[vm("i", "s")]);
+    assert_eq!(action(&plan, "vm.a"), (Action::Read, vec![Reason::Unready]));
     assert_eq!(steps(&plan), ["await vm.a"]);
     lab.apply(&[vm("i", "s")]).complete();
     assert!(lab.plan(&[vm("i", "s")]).is_empty());
