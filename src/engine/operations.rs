@@ -145,9 +145,9 @@ impl<'a> Builder<'a> {
                 let op = self.provide(item, decision, Verb::Create);
                 self.steps.insert(address.clone(), Steps { provide: Some(op), remove: None });
             }
-            Action::Update => {
-                let op =
-                    self.provide(item, decision, if decision.await_ready { Verb::AwaitReady } else { Verb::Update });
+            Action::Update | Action::Read => {
+                let verb = if decision.action == Action::Read { Verb::AwaitReady } else { Verb::Update };
+                let op = self.provide(item, decision, verb);
                 self.steps.insert(address.clone(), Steps { provide: Some(op), remove: None });
             }
             Action::Adopt => {
