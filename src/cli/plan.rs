@@ -118,7 +118,7 @@ impl Plan {
         if plan.is_empty() {
             return Vec::new();
         }
-        let (verb, what) = if self.destroy { ("destroy", "remove it") } else { ("apply", "make it so") };
+        let (verb, what) = if self.destroy { ("destroy", "to remove it") } else { ("apply", "to make it so") };
         let command = match &self.out {
             Some(file) => format!("cloudtik apply {}", file.display()),
             None => {

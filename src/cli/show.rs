@@ -22,7 +22,7 @@ impl Show {
                 if out.is_json() {
                     view::plan::json(&plan)
                 } else {
-                    let next = vec![(format!("cloudtik apply {}", path.display()), "make it so".to_string())];
+                    let next = vec![(format!("cloudtik apply {}", path.display()), "to make it so".to_string())];
                     let options = view::plan::Options { verbose: context.global.verbose, full: true, next };
                     view::plan::human(&plan, &Sources::default(), &out.look(), &options)
                 }

@@ -34,8 +34,10 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, look: &Look<'_>) ->
     let mut out = String::new();
     for diagnostic in diagnostics {
         let shown = Shown::new(diagnostic, look);
-        match (&diagnostic.origin, diagnostic.related.is_empty()) {
-            (None, true) => out.push_str(&shown.without_place()),
+        // A note says how things are made, not what is wrong with a line: its place is enough.
+        let quote = diagnostic.origin.is_some() && diagnostic.severity != Severity::Note;
+        match (quote, diagnostic.related.is_empty()) {
+            (false, true) => out.push_str(&shown.without_place()),
             _ => out.push_str(&(renderer.render(&[shown.group(sources)]) + "\n")),
         }
         out.push('\n');
@@ -98,10 +100,13 @@ impl<'a> Shown<'a> {
         };
         let mut page = Page::new(self.look);
         page.line(&Line::of(paint, format!("{name}[{}]", d.id)).add(Paint::Bold, format!(": {}", self.summary)), 2);
+        if let Some(origin) = &d.origin {
+            page.line(&Line::of(Paint::Info, "  --> ").plain(self.look.clean(&origin.to_string())), 6);
+        }
         if let Some(address) = &d.address {
             page.line(&Line::new().plain("  about: ").plain(self.look.clean(&address.to_string())), 4);
         }
-        self.detail.lines().for_each(|l| page.line(&Line::new().plain(format!("  {l}")), 2));
+        self.look.clean(&d.detail).lines().for_each(|l| page.line(&Line::new().plain(format!("  {l}")), 2));
         for hint in &self.hints {
             page.line(&Line::of(Paint::Info, "  hint: ").plain(hint.replace('\n', " ")), 8);
         }

@@ -56,30 +56,41 @@ impl Table {
         paint_heading(&table.to_string(), look)
     }
 
-    /// Short columns keep their words whole; only the long ones wrap.
+    /// Words stay whole as long as there is room for them; only columns of several words wrap.
     fn narrow(&self, table: &mut comfy_table::Table, used: &[usize], room: usize) {
-        let natural = used.iter().enumerate().map(|(at, c)| {
-            let cells = self.rows.iter().map(|r| text::width(&r[*c]));
-            let gap = if at + 1 == used.len() { 0 } else { 2 };
-            cells.chain([text::width(&self.headings[*c])]).max().unwrap_or(0) + gap
-        });
-        let widths = share(&natural.collect::<Vec<_>>(), room);
+        let gap = |at: usize| if at + 1 == used.len() { 0 } else { 2 };
+        let widest = |column: usize, measure: fn(&str) -> usize| {
+            let cells = self.rows.iter().map(|r| r[column].as_str());
+            cells.chain([self.headings[column].as_str()]).map(measure).max().unwrap_or(0)
+        };
+        let wide = |measure: fn(&str) -> usize| -> Vec<usize> {
+            used.iter().enumerate().map(|(at, c)| widest(*c, measure) + gap(at)).collect()
+        };
+        let widths = share(&wide(text::width), &wide(longest_word), room);
         for (at, column) in table.column_iter_mut().enumerate() {
-            column.set_padding((0, if at + 1 == used.len() { 0 } else { 2 }));
+            column.set_padding((0, gap(at) as u16));
             let width = u16::try_from(widths[at]).unwrap_or(u16::MAX);
             column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width)));
         }
     }
 }
 
-/// Splits `room` among columns: whoever needs less than an equal share gets what it needs, the others share the rest.
-fn share(natural: &[usize], room: usize) -> Vec<usize> {
+fn longest_word(cell: &str) -> usize {
+    cell.split_whitespace().map(text::width).max().unwrap_or(0)
+}
+
+/// Splits `room` among columns. Each gets its longest word, if all of those fit; what is left goes to whoever needs
+/// least of it first, so that short columns stay on one line and the long ones wrap.
+fn share(natural: &[usize], least: &[usize], room: usize) -> Vec<usize> {
+    let fits = least.iter().sum::<usize>() <= room;
+    let mut widths: Vec<usize> = if fits { least.to_vec() } else { vec![0; natural.len()] };
+    let mut left = room.saturating_sub(widths.iter().sum());
     let mut order: Vec<usize> = (0..natural.len()).collect();
-    order.sort_by_key(|i| natural[*i]);
-    let (mut widths, mut left) = (vec![0; natural.len()], room);
+    order.sort_by_key(|i| natural[*i] - widths[*i]);
     for (n, i) in order.iter().enumerate() {
-        widths[*i] = natural[*i].min(left / (natural.len() - n)).max(3);
-        left = left.saturating_sub(widths[*i]);
+        let more = (natural[*i] - widths[*i]).min(left / (natural.len() - n));
+        left -= more;
+        widths[*i] = (widths[*i] + more).max(3);
     }
     widths
 }
@@ -190,6 +201,16 @@ mod tests {
             assert!(text.lines().all(|l| text::width(l) <= width), "{width}:\n{text}");
         }
         assert_eq!(Table::new(["a"]).or_empty("No nodes.").render(&look()), "No nodes.\n");
+    }
+
+    #[test]
+    fn words_stay_whole_where_they_fit() {
+        let mut table = Table::new(["node", "node-ip", "type", "state", "services", "cpus", "memory"]);
+        let services = "spark-history, spark-master, spark-worker (not ready), jupyter-lab, metastore";
+        table.row(["worker.default[0]", "127.131.16.2", "worker", "not ready", services, "1", "1024 MiB"]);
+        let text = table.render(&look());
+        assert!(text.contains("worker.default[0]  127.131.16.2  worker  "), "{text}");
+        assert!(text.lines().all(|l| text::width(l) <= 80), "{text}");
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //! up to, how long it takes and what to run next. No line is wider than the terminal.
 
 use super::{
-    INDENT, counts, drift,
+    INDENT,
+    brief::{self, Brief},
+    counts, drift,
     groups::{self, Group},
     meaning, order, paint,
     reasons::why,
@@ -61,6 +63,8 @@ struct Writer<'a> {
     scope: Option<&'a Scope>,
     /// Text diffs already shown, with where.
     shown: HashMap<String, String>,
+    /// Whether new resources were shown in part only.
+    shortened: bool,
 }
 
 impl<'a> Writer<'a> {
@@ -68,7 +72,16 @@ impl<'a> Writer<'a> {
         let acting = plan.changes.iter().filter(|c| c.action.is_change());
         let scopes: BTreeSet<&Scope> = acting.map(|c| c.address.scope()).collect();
         let scoped = scopes.len() > 1;
-        Writer { plan, look, options, page: Page::new(look), scoped, scope: None, shown: HashMap::new() }
+        Writer {
+            plan,
+            look,
+            options,
+            page: Page::new(look),
+            scoped,
+            scope: None,
+            shown: HashMap::new(),
+            shortened: false,
+        }
     }
 
     fn legend(&mut self) {
@@ -89,19 +102,40 @@ impl<'a> Writer<'a> {
             groups::groups(self.plan.changes.iter().filter(|c| c.action.is_change()), &order::kinds(self.plan));
         let mut last_compact = false;
         for group in &groups {
-            let rows = rows::rows(group, self.look, self.options.full);
-            let compact = rows.is_empty() && group.with_it.is_empty();
+            let brief = self.brief(group);
+            let compact = brief.rows.is_empty() && group.with_it.is_empty();
             if !(compact && last_compact) {
                 self.page.blank();
             }
             last_compact = compact;
-            self.entry(group, rows);
+            self.shortened |= brief.shortened;
+            self.entry(group, brief);
         }
     }
 
-    fn entry(&mut self, group: &Group<'a>, rows: Vec<Row>) {
+    fn brief(&self, group: &Group<'a>) -> Brief {
+        if group.action() != Action::Create || self.options.full {
+            return Brief { rows: rows::rows(group, self.look, self.options.full), ..Brief::default() };
+        }
+        let head = head(group.action(), &group.label(), &group.times(), &self.look.clean(&why(group.first())));
+        brief::brief(group, self.look, head.width())
+    }
+
+    fn entry(&mut self, group: &Group<'a>, mut brief: Brief) {
         self.heading(group.first().address.scope());
         let line = head(group.action(), &group.label(), &group.times(), &self.look.clean(&why(group.first())));
+        if let Some(text) = brief.text.take().filter(|text| text.lines().count() > 2) {
+            if let Some(place) = self.shown.get(&text) {
+                brief.rows.clear();
+                brief.behind = Some(Line::of(Paint::Dim, format!("same as in {place}")));
+            } else {
+                self.shown.insert(text, group.label());
+            }
+        }
+        let line = match brief.behind {
+            Some(behind) => Line(line.plain("  ").0.into_iter().chain(behind.0).collect()),
+            None => line,
+        };
         self.page.line(&line, INDENT);
         if !group.with_it.is_empty() {
             let each = if group.members.len() > 1 { "each" } else { "it" };
@@ -110,7 +144,7 @@ impl<'a> Writer<'a> {
             let line = Line::new().plain(" ".repeat(INDENT)).add(Paint::Bad, format!("with {each}"));
             self.page.line(&line.plain(format!(" ({count} in all): {names}")), INDENT + 2);
         }
-        self.rows(&group.label(), rows);
+        self.rows(&group.label(), brief.rows);
     }
 
     fn heading(&mut self, scope: &'a Scope) {
@@ -121,7 +155,7 @@ impl<'a> Writer<'a> {
         self.scope = Some(scope);
     }
 
-    /// A text diff that was shown before is only referred to.
+    /// A text that was shown before is only referred to.
     fn rows(&mut self, label: &str, rows: Vec<Row>) {
         let mut rest = rows.as_slice();
         while let Some(row) = rest.first() {
@@ -171,6 +205,10 @@ impl<'a> Writer<'a> {
 
     fn footer(&mut self) {
         self.page.blank();
+        if self.shortened {
+            self.page.line(&Line::of(Paint::Dim, "What is created is shown in part; --verbose shows all of it."), 0);
+            self.page.blank();
+        }
         self.page.line(&Line::of(Paint::Bold, "Plan:").plain(format!(" {}.", counts(self.plan))), 6);
         let estimate = &self.plan.estimate;
         if !self.plan.operations.is_empty() {

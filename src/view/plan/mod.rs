@@ -1,5 +1,6 @@
 //! A plan as people and programs read it. All pictures are made from the same [`groups`] and [`rows`].
 
+mod brief;
 mod drift;
 mod groups;
 mod human;

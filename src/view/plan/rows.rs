@@ -87,9 +87,22 @@ pub(crate) fn rows(group: &Group<'_>, look: &Look<'_>, full: bool) -> Vec<Row> {
 }
 
 /// Whether a value is just a reference to the node that the address names already.
-fn is_its_node(address: &Address, value: &Value) -> bool {
+pub(crate) fn is_its_node(address: &Address, value: &Value) -> bool {
     let node = address.name().split_once('/').map(|(node, _)| node);
     matches!(value, Value::Ref(reference) if node == Some(reference.address.name()))
+}
+
+/// Rows of new values.
+pub(crate) fn created(told: &[(&AttributeDiff, &AttributeDiff)], look: &Look<'_>, members: usize) -> Vec<Row> {
+    let mut rows = Rows { look, members, full: false, rows: Vec::new() };
+    rows.created(told);
+    rows.rows
+}
+
+/// A value on one line; where it goes up with the instance, as a range or from the first to the last.
+pub(crate) fn joined(look: &Look<'_>, members: usize, first: &Value, last: &Value) -> String {
+    let rows = Rows { look, members, full: false, rows: Vec::new() };
+    rows.both(Line::new(), first, last, LONG).text()
 }
 
 /// Rows of differences that stand on their own (drift).

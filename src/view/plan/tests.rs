@@ -54,8 +54,23 @@ fn instances_that_differ_in_more_than_their_number_stand_alone() {
     };
     let text = show(&plan(vec![node(0, 2), node(1, 2), node(2, 8), node(3, 2)]), &Options::default());
     assert!(text.contains("instance.worker[0,1,3] ×3"), "{text}");
-    assert!(text.contains("instance.worker[2]\n"), "{text}");
+    assert!(text.contains("instance.worker[2]  cpus = 8, ip"), "{text}");
     assert!(text.contains("\"10.0.0.11\" … \"10.0.0.14\""), "{text}");
+}
+
+#[test]
+fn a_new_resource_shows_the_most_telling_and_says_that_there_is_more() {
+    let long = || Value::list((0..30).map(|i| format!("--option-{i}")));
+    let paths = ["dir", "log", "run"].map(|name| (name, Value::text(format!("/nodes/head/{name}"))));
+    let mut told = vec![("command", long()), ("config", long()), ("ports", Value::list([Value::Int(7077)]))];
+    told.extend([("network", Value::reference(&workspace("network.main"), "id")), ("seconds", Value::Int(120))]);
+    told.extend(paths);
+    let content = (0..30).map(|i| format!("setting{i} {}\n", "x".repeat(80))).collect::<String>();
+    let file = |node: &str| create(cluster(&format!("file.{node}/a.conf")), vec![("content", content.as_str())]);
+    let all = plan(vec![create(cluster("service.head/master"), told), file("head"), file("other")]);
+    assert_case("created", &show(&all, &Options::default()));
+    let whole = show(&all, &Options { full: true, ..Options::default() });
+    assert!(whole.contains("run ") && whole.contains("setting29") && !whole.contains("in part"), "{whole}");
 }
 
 #[test]
@@ -98,7 +113,7 @@ fn values_that_go_up_with_the_instance_show_their_range() {
         let from = Value::reference(&cluster(&format!("subnet.s[{i}]")), "id");
         create(cluster(&format!("instance.worker[{i}]")), vec![("folders", folders), ("from", from), ("twice", twice)])
     };
-    let text = show(&plan((8..12).map(node).collect()), &Options::default());
+    let text = show(&plan((8..12).map(node).collect()), &Options { full: true, ..Options::default() });
     assert!(text.contains("- \"/nodes/worker-[8..11]/a\"\n"), "{text}");
     assert!(text.contains("from  = subnet.s[8..11].id (known after apply)\n"), "{text}");
     assert!(text.contains("twice = \"8 of 8\" … \"11 of 11\"\n"), "{text}");

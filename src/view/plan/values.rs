@@ -27,7 +27,7 @@ pub(crate) fn show(value: &Value) -> String {
     }
 }
 
-/// Two texts that differ in one number, `count - 1` apart: `worker-[0..2]`.
+/// Two texts that differ in one number, `count - 1` apart: `worker-[0..2]`, `worker-[0,1]`.
 pub(crate) fn ranged(first: &str, last: &str, count: usize) -> Option<String> {
     let digits_before = |text: &str| text.bytes().rev().take_while(u8::is_ascii_digit).count();
     let same = first.bytes().zip(last.bytes()).take_while(|(a, b)| a == b).count();
@@ -43,7 +43,8 @@ pub(crate) fn ranged(first: &str, last: &str, count: usize) -> Option<String> {
     }
     let (open, close) =
         if first[..start].ends_with('[') && first[a..].starts_with(']') { ("", "") } else { ("[", "]") };
-    Some(format!("{}{open}{}..{}{close}{}", &first[..start], &first[start..a], &last[start..b], &first[a..]))
+    let to = if count == 2 { "," } else { ".." };
+    Some(format!("{}{open}{}{to}{}{close}{}", &first[..start], &first[start..a], &last[start..b], &first[a..]))
 }
 
 /// A long hexadecimal digest: its beginning tells it from another.
