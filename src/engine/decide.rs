@@ -215,8 +215,10 @@ impl Decider<'_> {
             }
             None => (None, Attrs::new(), Health::Ok),
         };
-        let mut before = record.attributes.clone();
-        before.extend(seen.into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
+        let mut before = std::borrow::Cow::Borrowed(&record.attributes);
+        if let Some(seen) = seen.filter(|seen| !seen.is_empty()) {
+            before.to_mut().extend(seen.iter().map(|(k, v)| (k.clone(), v.clone())));
+        }
         let diffs = diff::changed(kind, &before, &attributes);
 
         let mut reasons: Vec<Reason> = Vec::new();

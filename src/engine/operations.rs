@@ -80,7 +80,7 @@ struct Builder<'a> {
     inside: HashMap<&'a Address, Vec<Address>>,
     digests: HashMap<Address, Digest>,
     operations: Vec<Operation>,
-    edges: BTreeMap<(u32, u32), Needs>,
+    edges: Vec<Edge>,
     wishes: BTreeSet<(u32, u32)>,
     steps: HashMap<Address, Steps>,
     /// Deletions of objects that earlier runs deposed.
@@ -109,7 +109,7 @@ pub(crate) fn build<'a>(
         inside,
         digests: HashMap::new(),
         operations: Vec::new(),
-        edges: BTreeMap::new(),
+        edges: Vec::new(),
         wishes: BTreeSet::new(),
         steps: HashMap::new(),
         leftovers: HashMap::new(),
@@ -316,8 +316,7 @@ impl<'a> Builder<'a> {
 
     fn edge(&mut self, from: u32, to: u32, needs: Needs) {
         if from != to {
-            let entry = self.edges.entry((from, to)).or_insert(needs);
-            *entry = (*entry).max(needs);
+            self.edges.push(Edge { from, to, needs });
         }
     }
 
@@ -421,19 +420,19 @@ impl<'a> Builder<'a> {
         for (index, operation) in self.operations.iter().enumerate() {
             by_address.entry(operation.address.clone()).or_default().push(index as u32);
         }
-        let edges = self.edges.into_iter().map(|((from, to), needs)| Edge { from, to, needs }).collect();
-        Built { operations: self.operations, edges, by_address }
+        Built { operations: self.operations, edges: each_once(self.edges), by_address }
     }
 
     fn grant_wishes(&mut self) {
-        self.wishes.retain(|edge| edge.0 != edge.1 && !self.edges.contains_key(edge));
+        self.wishes.retain(|edge| edge.0 != edge.1);
         if self.wishes.is_empty() {
             return;
         }
         let mut graph = DiGraph::<(), ()>::new();
         let nodes: Vec<_> = self.operations.iter().map(|_| graph.add_node(())).collect();
-        for (from, to) in self.edges.keys().chain(&self.wishes) {
-            graph.add_edge(nodes[*from as usize], nodes[*to as usize], ());
+        let certain = self.edges.iter().map(|edge| (edge.from, edge.to));
+        for (from, to) in certain.chain(self.wishes.iter().copied()) {
+            graph.add_edge(nodes[from as usize], nodes[to as usize], ());
         }
         let mut component = vec![0; nodes.len()];
         for (number, members) in algo::tarjan_scc(&graph).into_iter().enumerate() {
@@ -447,6 +446,13 @@ impl<'a> Builder<'a> {
             }
         }
     }
+}
+
+/// Sorted, and of repeated edges only the one with the stronger need.
+fn each_once(mut edges: Vec<Edge>) -> Vec<Edge> {
+    edges.sort_unstable_by_key(|edge| (edge.from, edge.to, std::cmp::Reverse(edge.needs)));
+    edges.dedup_by_key(|edge| (edge.from, edge.to));
+    edges
 }
 
 struct Draft<'a> {

@@ -77,7 +77,7 @@ fn make(input: &Input) -> Result<Plan, Vec<Diagnostic>> {
         return Err(problems);
     }
 
-    let documents = documents_digest(declarations);
+    let documents = documents_digest(&declared.items);
     let built = operations::build(input, &declared, &mut decided, &orphans, &records, allowed.as_ref(), &documents);
     let changes = changes(&declared, decided, orphans, &records, &built);
     let mut plan = Plan {
@@ -115,9 +115,7 @@ fn bases(input: &Input) -> BTreeMap<Scope, Base> {
 }
 
 /// Places are left out: moving a line of a document changes nothing.
-fn documents_digest(declarations: &[Declaration]) -> Digest {
-    let mut sorted: Vec<&Declaration> = declarations.iter().collect();
-    sorted.sort_by(|a, b| a.address.cmp(&b.address));
+fn documents_digest(sorted: &[&Declaration]) -> Digest {
     let facts: Vec<_> =
         sorted.iter().map(|d| (&d.address, &d.provider, &d.attributes, &d.depends_on, &d.lifecycle)).collect();
     digest_of(&facts)
@@ -265,20 +263,18 @@ fn changes(
             origin: None,
         });
     }
-    let known: BTreeSet<Address> = changes.iter().map(|c| c.address.clone()).collect();
-    for (address, record) in records.iter().filter(|(_, record)| record.only_deposed) {
-        if !known.contains(address) {
-            changes.push(Change {
-                address: address.clone(),
-                provider: record.provider.clone(),
-                action: Action::Delete,
-                reasons: record.deposed.keys().map(|key| Reason::Deposed { key: key.clone() }).collect(),
-                diffs: Vec::new(),
-                operations: built.of(address),
-                origin: None,
-            });
-        }
-    }
+    let left_over = records.iter().filter(|(address, record)| {
+        record.only_deposed && !declared.index.contains_key(*address) && !built.of(address).is_empty()
+    });
+    changes.extend(left_over.map(|(address, record)| Change {
+        address: address.clone(),
+        provider: record.provider.clone(),
+        action: Action::Delete,
+        reasons: record.deposed.keys().map(|key| Reason::Deposed { key: key.clone() }).collect(),
+        diffs: Vec::new(),
+        operations: built.of(address),
+        origin: None,
+    }));
     changes.sort_by(|a, b| a.address.cmp(&b.address));
     changes
 }
