@@ -32,15 +32,25 @@ impl<'a> Declared<'a> {
         let index: HashMap<&Address, usize> = items.iter().enumerate().map(|(i, d)| (&d.address, i)).collect();
 
         let mut dependencies = vec![Vec::new(); items.len()];
+        let mut missing_scopes: BTreeMap<(&Scope, Scope), &Declaration> = BTreeMap::new();
         for (at, item) in items.iter().enumerate() {
             for dependency in item.dependencies() {
                 match index.get(&dependency.address) {
                     Some(&on) => dependencies[at].push((on, dependency.needs)),
                     None if foreign.get(&dependency.address).is_some() => {}
-                    None => problems.push(unknown_reference(item, &dependency.address, foreign)),
+                    None if foreign.knows(dependency.address.scope())
+                        || dependency.address.scope() == item.address.scope() =>
+                    {
+                        problems.push(unknown_reference(item, &dependency.address));
+                    }
+                    None => {
+                        let scopes = (item.address.scope(), dependency.address.scope().clone());
+                        missing_scopes.entry(scopes).or_insert(item);
+                    }
                 }
             }
         }
+        problems.extend(missing_scopes.iter().map(|((scope, missing), item)| scope_not_applied(scope, missing, item)));
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -67,16 +77,25 @@ fn repeats(items: &[&Declaration]) -> Vec<Diagnostic> {
         .collect()
 }
 
-fn unknown_reference(item: &Declaration, missing: &Address, foreign: &Foreign) -> Diagnostic {
-    let problem = Diagnostic::error("unknown-reference", "a resource refers to one that does not exist")
+fn unknown_reference(item: &Declaration, missing: &Address) -> Diagnostic {
+    Diagnostic::error("unknown-reference", "a resource refers to one that does not exist")
         .detail(format!("`{}` needs `{missing}`, which is neither declared nor recorded", item.address.short()))
         .about(&item.address)
-        .maybe_at(item.origin.as_ref());
-    if missing.scope() != item.address.scope() && !foreign.knows(missing.scope()) {
-        problem.hint(format!("apply {} first, or give its document together with this one", missing.scope()))
-    } else {
-        problem.hint(format!("apply {} again: it is incomplete", missing.scope()))
-    }
+        .maybe_at(item.origin.as_ref())
+        .hint(format!("apply {} again: it is incomplete", missing.scope()))
+}
+
+/// Said once for a whole scope, not for each of its resources.
+fn scope_not_applied(scope: &Scope, missing: &Scope, item: &Declaration) -> Diagnostic {
+    Diagnostic::error("scope-not-applied", "what this is built on does not exist yet")
+        .detail(format!("{scope} is built on {missing}, of which nothing is recorded"))
+        .maybe_at(item.origin.as_ref())
+        .hint(match missing.cluster_name() {
+            None => {
+                "create the workspace first, `cloudtik workspace create`, or give its document together with this one"
+            }
+            Some(_) => "start that cluster first, or give its document together with this one",
+        })
 }
 
 fn order(items: &[&Declaration], dependencies: &[Vec<(usize, Needs)>]) -> Result<Vec<usize>, Vec<Diagnostic>> {

@@ -196,3 +196,17 @@ fn an_output_that_only_the_call_can_tell_is_not_read_from_an_input_of_that_name(
     let plan = Lab::default().plan(&all);
     assert!(!plan.operations[1].attributes["size"].is_known());
 }
+
+#[test]
+fn a_scope_that_was_never_applied_is_reported_once() {
+    let of_workspace = |name: &str| {
+        let missing = cloudtik_core::Address::new(cloudtik_core::Scope::workspace("w"), "net", name);
+        let mut vm = thing(&format!("vm.{name}"), &[("image", "i")]);
+        vm.attributes.insert("net".into(), Value::reference(&missing, "id"));
+        vm
+    };
+    let all = [of_workspace("a"), of_workspace("b")];
+    let problems = Lab::default().try_plan(&all, Mode::Normal, &Options::default()).unwrap_err();
+    let ids: Vec<&str> = problems.iter().map(|p| p.id.as_str()).collect();
+    assert_eq!(ids, ["scope-not-applied"]);
+}
