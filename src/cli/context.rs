@@ -92,7 +92,9 @@ pub fn who() -> String {
 }
 
 fn holder(doing: &str) -> Holder {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".into());
+    let uid = rustix::process::geteuid();
+    let unnamed = |_| if uid.is_root() { "root".into() } else { format!("uid {}", uid.as_raw()) };
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(unnamed);
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_string();
     Holder { user, host, pid: std::process::id(), started: start_ticks(), since: Timestamp::now(), doing: doing.into() }
 }
