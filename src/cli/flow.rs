@@ -13,7 +13,7 @@ use cloudtik_core::{
     Address, Declaration, Diagnostic, Scope, Sources,
     plan::{Mode, Plan},
     provider::Presence,
-    state::{Locked, Snapshot},
+    state::{Locked, Snapshot, StoreError},
 };
 use cloudtik_engine::{ApplyOptions, Input, Interrupt, Options, RefreshPolicy, Summary};
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,17 +46,30 @@ pub async fn plan(context: &Context, world: &World, request: &Request<'_>) -> Re
     let progress = Progress::new(&context.out);
     let state = world.read(request.scopes)?;
     let open = state.values().any(|s| request.scopes.contains(&s.scope) && !s.open.is_empty());
-    let state = if open {
-        let mut locks = world.lock(request.scopes, "plan")?;
-        settle(world, &mut locks, &progress).await?;
-        drop(locks);
-        world.read(request.scopes)?
-    } else {
-        state
-    };
+    let state = if open { settled(context, world, request, &progress).await?.unwrap_or(state) } else { state };
     let planned = decide(world, request, state, &progress).await;
     progress.finish();
     planned
+}
+
+/// Settles what an interrupted run left open. `None` when that run is not over: its intents are its own business.
+async fn settled(
+    context: &Context,
+    world: &World,
+    request: &Request<'_>,
+    progress: &Progress,
+) -> Result<Option<BTreeMap<Scope, Snapshot>>, Error> {
+    let mut locks = match world.lock(request.scopes, "plan") {
+        Ok(locks) => locks,
+        Err(Error::Store(locked @ StoreError::Locked { .. })) => {
+            context.out.note(&format!("{locked}; what follows is planned against what it has recorded so far."));
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    settle(world, &mut locks, progress).await?;
+    drop(locks);
+    world.read(request.scopes).map(Some)
 }
 
 async fn settle(world: &World, locks: &mut Locks, progress: &Progress) -> Result<(), Error> {

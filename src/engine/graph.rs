@@ -6,7 +6,7 @@ use cloudtik_core::{
 };
 use petgraph::{algo, graph::DiGraph};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -32,7 +32,7 @@ impl<'a> Declared<'a> {
         let index: HashMap<&Address, usize> = items.iter().enumerate().map(|(i, d)| (&d.address, i)).collect();
 
         let mut dependencies = vec![Vec::new(); items.len()];
-        let mut missing_scopes: BTreeMap<(&Scope, Scope), &Declaration> = BTreeMap::new();
+        let mut missing_scopes: BTreeSet<(&Scope, Scope)> = BTreeSet::new();
         for (at, item) in items.iter().enumerate() {
             for dependency in item.dependencies() {
                 match index.get(&dependency.address) {
@@ -44,13 +44,12 @@ impl<'a> Declared<'a> {
                         problems.push(unknown_reference(item, &dependency.address));
                     }
                     None => {
-                        let scopes = (item.address.scope(), dependency.address.scope().clone());
-                        missing_scopes.entry(scopes).or_insert(item);
+                        missing_scopes.insert((item.address.scope(), dependency.address.scope().clone()));
                     }
                 }
             }
         }
-        problems.extend(missing_scopes.iter().map(|((scope, missing), item)| scope_not_applied(scope, missing, item)));
+        problems.extend(missing_scopes.iter().map(|(scope, missing)| scope_not_applied(scope, missing)));
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -86,10 +85,9 @@ fn unknown_reference(item: &Declaration, missing: &Address) -> Diagnostic {
 }
 
 /// Said once for a whole scope, not for each of its resources.
-fn scope_not_applied(scope: &Scope, missing: &Scope, item: &Declaration) -> Diagnostic {
+fn scope_not_applied(scope: &Scope, missing: &Scope) -> Diagnostic {
     Diagnostic::error("scope-not-applied", "what this is built on does not exist yet")
         .detail(format!("{scope} is built on {missing}, of which nothing is recorded"))
-        .maybe_at(item.origin.as_ref())
         .hint(match missing.cluster_name() {
             None => {
                 "create the workspace first, `cloudtik workspace create`, or give its document together with this one"
