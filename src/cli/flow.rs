@@ -46,30 +46,31 @@ pub async fn plan(context: &Context, world: &World, request: &Request<'_>) -> Re
     let progress = Progress::new(&context.out);
     let state = world.read(request.scopes)?;
     let open = state.values().any(|s| request.scopes.contains(&s.scope) && !s.open.is_empty());
-    let state = if open { settled(context, world, request, &progress).await?.unwrap_or(state) } else { state };
+    let state = match busy(world, request.scopes)? {
+        Some(locked) => {
+            context.out.note(&format!("{locked}; what follows is planned against what it has recorded so far."));
+            state
+        }
+        None if open => {
+            let mut locks = world.lock(request.scopes, request.command)?;
+            settle(world, &mut locks, &progress).await?;
+            world.read(request.scopes)?
+        }
+        None => state,
+    };
     let planned = decide(world, request, state, &progress).await;
     progress.finish();
     planned
 }
 
-/// Settles what an interrupted run left open. `None` when that run is not over: its intents are its own business.
-async fn settled(
-    context: &Context,
-    world: &World,
-    request: &Request<'_>,
-    progress: &Progress,
-) -> Result<Option<BTreeMap<Scope, Snapshot>>, Error> {
-    let mut locks = match world.lock(request.scopes, "plan") {
-        Ok(locks) => locks,
-        Err(Error::Store(locked @ StoreError::Locked { .. })) => {
-            context.out.note(&format!("{locked}; what follows is planned against what it has recorded so far."));
-            return Ok(None);
+/// Another run that is changing one of the scopes right now.
+fn busy(world: &World, scopes: &BTreeSet<Scope>) -> Result<Option<StoreError>, Error> {
+    for scope in scopes {
+        if let Some(holder) = world.store.holder(scope)? {
+            return Ok(Some(StoreError::Locked { scope: scope.clone(), holder: Box::new(holder) }));
         }
-        Err(error) => return Err(error),
-    };
-    settle(world, &mut locks, progress).await?;
-    drop(locks);
-    world.read(request.scopes).map(Some)
+    }
+    Ok(None)
 }
 
 async fn settle(world: &World, locks: &mut Locks, progress: &Progress) -> Result<(), Error> {

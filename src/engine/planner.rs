@@ -13,7 +13,7 @@ use cloudtik_core::{
     plan::{Action, Base, Change, Drift, FORMAT, Mode, Plan, Reason},
     provider::{Health, Presence},
     schema::Kinds,
-    state::{Record, Snapshot},
+    state::{Record, Snapshot, Status},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -282,7 +282,9 @@ fn changes(
 /// Where the world differs from the record.
 fn drift(input: &Input, records: &BTreeMap<Address, Arc<Record>>) -> Vec<Drift> {
     let mut found = Vec::new();
-    for (address, record) in records.iter().filter(|(_, record)| !record.only_deposed) {
+    // What never became ready was not changed by anybody else.
+    let settled = |record: &Record| !record.only_deposed && record.status == Status::Ready;
+    for (address, record) in records.iter().filter(|(_, record)| settled(record)) {
         let Some(kind) = input.kinds.get(address.kind()) else { continue };
         match input.observed.get(address) {
             Some(Presence::Absent) => found.push(Drift { address: address.clone(), diffs: None, broken: None }),
