@@ -205,7 +205,9 @@ impl Loading<'_> {
 pub(crate) fn build_hint(provider: &str) -> String {
     match provider {
         "external" => "external providers are Python classes; this program cannot run them".into(),
-        _ => format!("build it in: cargo install cloudtik --features {provider}"),
+        _ => format!(
+            "README lists the providers there are; one that this build leaves out comes with `--features {provider}`"
+        ),
     }
 }
 
