@@ -7,6 +7,7 @@ use cloudtik_core::{
     Diagnostic,
     plan::{FORMAT, Plan},
 };
+use cloudtik_engine::ApplyError;
 use std::path::{Path, PathBuf};
 
 #[derive(Args)]
@@ -53,9 +54,15 @@ pub fn saved(path: &Path) -> Result<Option<Plan>, Error> {
             format!("it has format {format}, this binary knows {FORMAT}"),
             "apply it with the version of cloudtik that made it",
         )),
-        Some(_) => serde_json::from_value(json)
-            .map(Some)
-            .map_err(|e| refuse(e.to_string(), "make it anew: `cloudtik plan -o FILE`")),
+        Some(_) => {
+            let plan: Plan = serde_json::from_value(json)
+                .map_err(|e| refuse(e.to_string(), "make it anew: `cloudtik plan -o FILE`"))?;
+            // Nobody should be shown, or asked to agree to, what is not the plan that was made.
+            if plan.digest != plan.compute_digest() {
+                return Err(ApplyError::Tampered.into());
+            }
+            Ok(Some(plan))
+        }
         None => Err(refuse("it has no `format`".into(), "save plans with `cloudtik plan -o FILE`, not with --json")),
     }
 }

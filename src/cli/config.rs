@@ -4,6 +4,7 @@ use super::{context::Context, error::Error, load::documents};
 use crate::{exit::Exit, view};
 use clap::{Args, Subcommand};
 use cloudtik_config::Purpose;
+use cloudtik_core::Diagnostic;
 use std::path::PathBuf;
 
 #[derive(Subcommand)]
@@ -26,6 +27,14 @@ impl Config {
     pub fn run(self, context: &Context) -> Result<Exit, Error> {
         let Config::Show(show) = self;
         let loaded = documents(context, std::slice::from_ref(&show.document), Vec::new(), Purpose::Validate)?;
+        if loaded.documents.is_empty() {
+            let mut diagnostics = loaded.warnings;
+            diagnostics.push(
+                Diagnostic::error("incomplete-document", "the document cannot be shown merged")
+                    .detail("what it builds on is not in this build"),
+            );
+            return Err(Error::Problems { diagnostics, sources: Box::new(loaded.sources) });
+        }
         view::diagnostics::show(&context.out, &loaded.warnings, &loaded.sources);
         let text: String = loaded
             .documents

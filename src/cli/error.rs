@@ -95,9 +95,10 @@ impl Error {
 fn apply_words(error: &ApplyError) -> (&'static str, Option<&str>) {
     match error {
         ApplyError::Tampered => ("tampered-plan", Some("make a new plan: `cloudtik plan -o FILE`")),
-        ApplyError::OtherHistory { .. } => {
-            ("stale-plan", Some("the scope was destroyed and made anew since: make a new plan"))
-        }
+        ApplyError::OtherHistory { .. } => (
+            "stale-plan",
+            Some("it was made, or made anew, after the plan: make a new plan with `cloudtik plan -o FILE`"),
+        ),
         ApplyError::Journal { .. } => ("journal", Some("free the disk, then run the same command again")),
         _ => ("failed", None),
     }

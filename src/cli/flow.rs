@@ -15,7 +15,7 @@ use cloudtik_core::{
     provider::Presence,
     state::{Locked, Snapshot, StoreError},
 };
-use cloudtik_engine::{ApplyOptions, Input, Interrupt, Options, RefreshPolicy, Summary};
+use cloudtik_engine::{ApplyError, ApplyOptions, Input, Interrupt, Options, RefreshPolicy, Summary};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What to plan for.
@@ -87,6 +87,7 @@ async fn decide(
     progress: &Progress,
 ) -> Result<Planned, Error> {
     let declarations: &[Declaration] = if request.mode == Mode::Destroy { &[] } else { request.declarations };
+    workspaces_exist(request, declarations, &state)?;
     let engine = &world.platform.engine;
     let observed =
         cloudtik_engine::observe(engine, declarations, request.scopes, &state, request.refresh, progress).await?;
@@ -105,6 +106,35 @@ async fn decide(
         plan.digest = plan.compute_digest();
     }
     Ok(Planned { plan, state, observed })
+}
+
+/// A cluster whose workspace is neither recorded nor given along: one problem, instead of one for each reference to it.
+fn workspaces_exist(
+    request: &Request<'_>,
+    declarations: &[Declaration],
+    state: &BTreeMap<Scope, Snapshot>,
+) -> Result<(), Error> {
+    let missing = |scope: &Scope| {
+        !request.scopes.contains(scope) && state.get(scope).is_none_or(|snapshot| snapshot.records.is_empty())
+    };
+    let mut diagnostics = Vec::new();
+    for cluster in request.scopes.iter().filter(|scope| scope.cluster_name().is_some()) {
+        let workspace = Scope::workspace(cluster.workspace_name());
+        let needs_it = |d: &&Declaration| {
+            d.address.scope() == cluster && d.dependencies().iter().any(|need| *need.address.scope() == workspace)
+        };
+        if missing(&workspace) && declarations.iter().any(|d| needs_it(&d)) {
+            let problem = Diagnostic::error("unknown-reference", "the cluster's workspace does not exist")
+                .detail(format!("{cluster} is built on {workspace}, of which nothing is recorded"))
+                .hint("create it: `cloudtik workspace create` with its document")
+                .hint("or give its document together with this one");
+            diagnostics.push(problem);
+        }
+    }
+    match diagnostics.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Problems { diagnostics, sources: Box::new(request.sources.clone()) }),
+    }
 }
 
 /// Plans under lock, shows, asks and applies.
@@ -137,6 +167,8 @@ pub async fn change_by(context: &Context, world: &World, plan: &Plan, yes: bool)
     let progress = Progress::new(&context.out);
     settle(world, &mut locks, &progress).await?;
     progress.finish();
+    let state = world.read(&scopes)?;
+    same_history(plan, &state)?;
     show(context, plan, &Sources::default())?;
     if plan.is_empty() {
         return Ok(Exit::Ok);
@@ -144,8 +176,19 @@ pub async fn change_by(context: &Context, world: &World, plan: &Plan, yes: bool)
     if let Some(exit) = ask(context, plan, yes)? {
         return Ok(exit);
     }
-    let state = world.read(&scopes)?;
     carry_out(context, world, plan, locks, &state, "apply", interrupt).await
+}
+
+/// The engine refuses such a plan too; told here, it is told before anybody is asked.
+fn same_history(plan: &Plan, state: &BTreeMap<Scope, Snapshot>) -> Result<(), Error> {
+    for (scope, base) in &plan.base {
+        let moved =
+            |now: &&Snapshot| now.lineage != base.lineage && !(base.lineage.is_empty() && now.records.is_empty());
+        if state.get(scope).filter(moved).is_some() {
+            return Err(ApplyError::OtherHistory { scope: scope.clone() }.into());
+        }
+    }
+    Ok(())
 }
 
 fn show(context: &Context, plan: &Plan, sources: &Sources) -> Result<(), Error> {

@@ -55,7 +55,7 @@ impl Info {
             .map(|r| (r.address.name().to_string(), output(r, "url")))
             .collect();
         let runtimes: Vec<&str> = recorded.cluster.runtime.types.iter().map(|(name, _)| name.as_str()).collect();
-        let ssh = head.outputs.get("connection").and_then(|c| c.at("ssh.command")).and_then(Value::as_text);
+        let ssh = ssh_command(&head);
         if context.out.is_json() {
             let endpoints: serde_json::Map<_, _> = endpoints.into_iter().map(|(k, v)| (k, v.into())).collect();
             let json = serde_json::json!({
@@ -79,18 +79,36 @@ impl Info {
         }
         block.heading("Commands");
         if !runtimes.is_empty() {
-            block.pair("run a job", format!("cloudtik submit {file} JOB.py"));
+            block.command("run a job", format!("cloudtik submit {file} JOB.py"));
         }
-        block.pair("a shell on the head", format!("cloudtik attach {file}"));
-        block.pair("a command on all nodes", format!("cloudtik exec {file} --all-nodes COMMAND"));
-        block.pair("stop it", format!("cloudtik stop {file}"));
+        block.command("a shell on the head", format!("cloudtik attach {file}"));
+        block.command("a command on all nodes", format!("cloudtik exec {file} --all-nodes COMMAND"));
+        block.command("stop it", format!("cloudtik stop {file}"));
         if let Some(ssh) = ssh {
-            block.pair("by SSH", ssh);
+            block.command("by SSH", &ssh);
         }
         block.heading("Notes");
         notes(&recorded, &output(&head, "node_model")).into_iter().for_each(|note| block.text(note));
         context.print(&block.render(&context.out.look()))
     }
+}
+
+/// How OpenSSH reaches a node, for a shell; `None` where the provider tells of no SSH server.
+///
+/// What the proxy command opens leads to this node and no other, so its host key needs no second proof.
+fn ssh_command(node: &Record) -> Option<String> {
+    let ssh = node.outputs.get("ssh")?;
+    let part = |name: &str| ssh.at(name).and_then(Value::scalar_text);
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+    let mut words = vec!["ssh".to_owned(), "-i".into(), quoted(&part("key")?), "-p".into(), part("port")?];
+    if let Some(proxy) = part("proxy_command") {
+        let options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"];
+        words.extend(options.iter().flat_map(|option| ["-o".to_owned(), option.to_string()]));
+        // OpenSSH puts words of its own in place of `%`.
+        words.extend(["-o".into(), quoted(&format!("ProxyCommand={}", proxy.replace('%', "%%")))]);
+    }
+    words.push(format!("{}@{}", part("user")?, output(node, "host")));
+    Some(words.join(" "))
 }
 
 /// A node's address, with its name where that is another.

@@ -33,21 +33,33 @@ pub fn documents(
     purpose: Purpose,
 ) -> Result<Loaded, Error> {
     let catalog = registry::catalog(&context.global.template_dirs)?;
-    let mut overrides = overrides;
-    if let Some(model) = &context.global.node_model {
-        overrides.push(("provider.node_model".into(), model.clone().into()));
-    }
-    let options = LoadOptions {
+    let mut options = LoadOptions {
         template_dirs: context.global.template_dirs.clone(),
         runtimes: catalog.names().map(String::from).collect(),
         providers: registry::providers(),
         overrides,
         purpose,
     };
-    let loaded = cloudtik_config::load(paths, &options)?;
-    for secret in loaded.documents.iter().flat_map(cloudtik_config::secrets) {
-        context.out.redactor.add(&secret);
+    let loaded = load(context, paths, &options)?;
+    match &context.global.node_model {
+        Some(model) if loaded.documents.iter().any(|d| d.provider() == "local") => {
+            options.overrides.push(("provider.node_model".into(), model.clone().into()));
+            load(context, paths, &options)
+        }
+        _ => Ok(loaded),
     }
+}
+
+/// Loads, and hides from now on what the documents hold in secrets.
+fn load(context: &Context, paths: &[PathBuf], options: &LoadOptions) -> Result<Loaded, Error> {
+    let redactor = &context.out.redactor;
+    let loaded = cloudtik_config::load(paths, options).inspect_err(|problems| {
+        problems.sources.0.values().for_each(|source| redactor.learn(source));
+    })?;
+    for secret in loaded.documents.iter().flat_map(cloudtik_config::secrets) {
+        redactor.add(&secret);
+    }
+    loaded.sources.0.values().for_each(|source| redactor.learn(source));
     Ok(loaded)
 }
 

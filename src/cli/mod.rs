@@ -41,7 +41,7 @@ Exit codes: 0 done, 1 failed, 2 changes (plan --detailed-exitcode), 3 wrong docu
 
 /// Plan and apply analytics and AI clusters from two short YAML files.
 #[derive(Parser)]
-#[command(name = "cloudtik", version, after_help = AFTER, propagate_version = true, max_term_width = 100)]
+#[command(name = "cloudtik", version, after_help = AFTER, propagate_version = true, max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -51,21 +51,21 @@ pub struct Cli {
 
 #[derive(Args, Clone, Debug, Default)]
 pub struct Global {
-    /// Folder that holds state [default: the workspace document's `state:`, then $XDG_STATE_HOME/cloudtik]
-    #[arg(long, global = true, env = "CLOUDTIK_STATE", value_name = "DIR", help_heading = "Global options")]
+    /// Folder that holds state [default: $CLOUDTIK_STATE, then the workspace document's `state:`, then
+    /// $XDG_STATE_HOME/cloudtik]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
     pub state: Option<PathBuf>,
-    /// Folder searched for templates before the shipped ones; may be repeated
+    /// Folder searched for templates before the shipped ones; may be repeated [default: $CLOUDTIK_USER_TEMPLATES]
     #[arg(
         long = "template-dir",
         global = true,
-        env = "CLOUDTIK_USER_TEMPLATES",
         value_delimiter = ',',
         value_name = "DIR",
         help_heading = "Global options"
     )]
     pub template_dirs: Vec<PathBuf>,
-    /// How local nodes are made: auto, namespaces, namespaces-root or loopback
-    #[arg(long, global = true, env = "CLOUDTIK_NODE_MODEL", value_name = "MODEL", help_heading = "Global options")]
+    /// How local nodes are made: auto, namespaces, namespaces-root or loopback [default: $CLOUDTIK_NODE_MODEL]
+    #[arg(long, global = true, value_name = "MODEL", help_heading = "Global options")]
     pub node_model: Option<String>,
     /// Print machine-readable lines instead of text
     #[arg(long, global = true, help_heading = "Global options")]
@@ -76,6 +76,22 @@ pub struct Global {
     /// Show more
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub verbose: bool,
+}
+
+impl Global {
+    /// Fills what the command line left open from the environment. Done here and not by the parser, which would repeat
+    /// the values in its help and usage lines.
+    fn or_environment(mut self) -> Self {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        self.state = self.state.or_else(|| set("CLOUDTIK_STATE").map(PathBuf::from));
+        self.node_model = self.node_model.or_else(|| set("CLOUDTIK_NODE_MODEL")?.into_string().ok());
+        if self.template_dirs.is_empty() {
+            let listed = set("CLOUDTIK_USER_TEMPLATES").unwrap_or_default();
+            let listed = listed.to_string_lossy();
+            self.template_dirs = listed.split(',').filter(|folder| !folder.is_empty()).map(PathBuf::from).collect();
+        }
+        self
+    }
 }
 
 #[derive(Subcommand)]
@@ -151,7 +167,7 @@ pub fn main() -> Exit {
         Ok(runtime) => runtime,
         Err(source) => return error::Error::Io { what: "start the runtime".into(), source }.report(&out),
     };
-    let context = Context::new(cli.global, out);
+    let context = Context::new(cli.global.or_environment(), out);
     let result = runtime.block_on(run(cli.verb, &context));
     // Abandoned calls must not hold the process back.
     runtime.shutdown_background();

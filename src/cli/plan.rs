@@ -39,6 +39,16 @@ impl Selection {
         }
     }
 
+    /// The same selection as a command line has it, with a space before.
+    fn arguments(&self) -> String {
+        let each = |name: &'static str, values: &[String]| -> String {
+            values.iter().map(|value| format!(" --{name} '{value}'")).collect()
+        };
+        let refresh = if self.refresh == "none" { " --refresh none" } else { "" };
+        let Selection { target, exclude, replace, .. } = self;
+        each("target", target) + &each("exclude", exclude) + &each("replace", replace) + refresh
+    }
+
     pub fn policy(&self) -> RefreshPolicy {
         if self.refresh == "none" { RefreshPolicy::None } else { RefreshPolicy::All }
     }
@@ -123,7 +133,7 @@ impl Plan {
             Some(file) => format!("cloudtik apply {}", file.display()),
             None => {
                 let names: Vec<String> = self.documents.iter().map(|d| d.display().to_string()).collect();
-                format!("cloudtik {verb} {}", names.join(" "))
+                format!("cloudtik {verb} {}{}", names.join(" "), self.selection.arguments())
             }
         };
         vec![(command, what.into())]

@@ -21,7 +21,10 @@ impl Validate {
         let text = if context.out.is_json() {
             serde_json::json!({"event": "valid", "documents": names}).to_string()
         } else {
-            format!("Valid: {}", names.join(", "))
+            match names.as_slice() {
+                [] => "Nothing wrong is found, as far as this build can check.".into(),
+                names => format!("Valid: {}", names.join(", ")),
+            }
         };
         context.print(&text)
     }

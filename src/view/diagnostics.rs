@@ -15,6 +15,10 @@ use std::sync::Arc;
 const NEAR: u32 = 40;
 /// A label longer than this stands below the snippet.
 const LABEL: usize = 48;
+/// Columns left of a quoted line, with room for line numbers of four digits.
+const GUTTER: usize = 7;
+/// Columns that are marked at most: a longer mark would push the line over the edge.
+const MARKED: u32 = 40;
 
 /// Tells problems where they belong: people on stderr, programs as lines of the event stream.
 pub fn show(output: &Output, diagnostics: &[Diagnostic], sources: &Sources) {
@@ -120,7 +124,7 @@ impl<'a> Shown<'a> {
             Severity::Warning => Level::WARNING,
             Severity::Note => Level::NOTE,
         };
-        let labelled = self.detail.len() <= LABEL && !self.detail.contains('\n') && self.quotable(sources);
+        let labelled = !self.detail.contains('\n') && self.quotable(sources) && self.beside(&self.detail);
         let mut group =
             level.primary_title(self.summary.clone()).id(d.id.clone()).elements(self.places(sources, labelled));
         if let Some(address) = &d.address {
@@ -131,6 +135,13 @@ impl<'a> Shown<'a> {
         }
         let hint = |hint: &String| Level::HELP.with_name("hint").message(hint.clone());
         group.elements(self.hints.iter().map(hint))
+    }
+
+    /// Whether a text fits beside the marked place.
+    fn beside(&self, label: &str) -> bool {
+        let taken = |o: &Origin| GUTTER + (o.column + o.length.min(MARKED)) as usize + 1;
+        let room = self.diagnostic.origin.as_ref().map_or(0, |o| self.look.width.saturating_sub(taken(o)));
+        text::width(label) <= room.min(LABEL)
     }
 
     fn quotable(&self, sources: &Sources) -> bool {
@@ -226,7 +237,7 @@ impl Window {
         let line = self.text.get(before..)?.split('\n').next()?;
         let byte = |chars: usize| line.char_indices().nth(chars).map_or(line.len(), |(at, _)| at);
         let column = origin.column.saturating_sub(1) as usize;
-        let (start, end) = (byte(column), byte(column + origin.length as usize));
+        let (start, end) = (byte(column), byte(column + origin.length.min(MARKED) as usize));
         let annotation = kind.span(before + start..before + end.max(start));
         Some(if label.is_empty() { annotation } else { annotation.label(label) })
     }
@@ -248,7 +259,7 @@ fn line_of<'s>(sources: &'s Sources, origin: &Origin) -> Option<&'s str> {
     sources.0.get(&origin.file)?.lines().nth(line)
 }
 
-/// Text with line feeds put where a word would pass `width`.
+/// Text with line feeds put where a word would pass `width`; a word that is wider than that is broken.
 fn wrap(content: &str, width: usize) -> String {
     let width = width.max(20);
     let mut out = String::with_capacity(content.len());
@@ -264,8 +275,14 @@ fn wrap(content: &str, width: usize) -> String {
                 out.push('\n');
                 used = 0;
             }
-            out.push_str(word);
-            used += text::width(word);
+            for c in word.chars() {
+                if used >= width && c != ' ' {
+                    out.push('\n');
+                    used = 0;
+                }
+                out.push(c);
+                used += text::char_width(c);
+            }
         }
     }
     out

@@ -1,6 +1,7 @@
 //! Styled lines laid out to a width: the paper that every human view is written on.
 //!
-//! No line that leaves a [`Page`] is wider than its width, and no control character leaves it but the colours it adds.
+//! No line that leaves a [`Page`] is wider than its width, but for those with [`Wrap::Never`], and no control character
+//! leaves it but the colours it adds.
 
 use super::{redact::Redactor, text};
 use anstyle::{AnsiColor, Style};
@@ -87,6 +88,8 @@ pub(crate) enum Wrap {
     Words,
     /// Anywhere: every character counts.
     Exact,
+    /// Not at all: what is to be copied.
+    Never,
 }
 
 pub(crate) struct Page {
@@ -114,7 +117,7 @@ impl Page {
     pub(crate) fn wrapped(&mut self, line: &Line, hang: usize, wrap: Wrap) {
         let safe: Vec<(Paint, Cow<'_, str>)> = line.0.iter().map(|(p, t)| (*p, text::visible(t))).collect();
         let total: usize = safe.iter().map(|(_, t)| text::width(t)).sum();
-        if total <= self.width {
+        if total <= self.width || wrap == Wrap::Never {
             for (paint, text) in &safe {
                 self.piece(*paint, text);
             }

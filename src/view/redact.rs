@@ -42,6 +42,21 @@ impl Redactor {
         needles.dedup();
     }
 
+    /// Learns the values of keys that say that they hold a secret, line by line: a document that is too broken to be
+    /// understood is quoted all the same.
+    pub fn learn(&self, document: &str) {
+        for (key, value) in document.lines().filter_map(|line| line.split_once(':')) {
+            let value = value.trim().trim_matches(['"', '\'']);
+            if holds_secret(&key.replace(['-', '.'], "_"))
+                && value.len() >= 8
+                && !is_path(value)
+                && !value.starts_with("${")
+            {
+                self.add(value);
+            }
+        }
+    }
+
     /// The text with every known secret replaced by `(sensitive)`.
     pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let needles = self.needles.read().unwrap_or_else(PoisonError::into_inner);

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 pub fn lists(snapshots: &[Snapshot], look: &Look<'_>) -> String {
     let named = |snapshot: &Snapshot| {
         let mut page = Page::new(look);
-        if snapshots.len() > 1 {
+        if snapshots.len() > 1 && !snapshot.records.is_empty() {
             page.line(&Line::of(Paint::Bold, snapshot.scope.to_string()), 0);
         }
         page.finish() + &list(snapshot, look)

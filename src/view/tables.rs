@@ -1,7 +1,7 @@
 //! Tables and key-value blocks that fit the terminal.
 
 use super::{
-    page::{Line, Look, Page, Paint},
+    page::{Line, Look, Page, Paint, Wrap},
     text,
 };
 use comfy_table::{ColumnConstraint, ContentArrangement, Width};
@@ -115,6 +115,8 @@ enum Entry {
     Heading(String),
     Pair(String, String),
     Text(String),
+    /// Never broken: to be copied.
+    Command(String, String),
 }
 
 impl Block {
@@ -134,6 +136,11 @@ impl Block {
         }
     }
 
+    /// A command to copy, on one line however long.
+    pub fn command(&mut self, name: impl Into<String>, command: impl Into<String>) {
+        self.lines.push(Entry::Command(name.into(), command.into()));
+    }
+
     pub fn text(&mut self, text: impl Into<String>) {
         self.lines.push(Entry::Text(text.into()));
     }
@@ -145,7 +152,7 @@ impl Block {
                 continue;
             }
             let widths = section.iter().filter_map(|e| match e {
-                Entry::Pair(name, _) => Some(text::width(name)),
+                Entry::Pair(name, _) | Entry::Command(name, _) => Some(text::width(name)),
                 _ => None,
             });
             let align = widths.filter(|w| *w <= 28).max().unwrap_or(0);
@@ -162,8 +169,12 @@ fn write_entry(page: &mut Page, entry: &Entry, align: usize, look: &Look<'_>) {
             page.line(&Line::of(Paint::Bold, look.clean(text)), 0);
         }
         Entry::Text(text) => page.line(&Line::new().plain(format!("  {}", look.clean(text))), 2),
+        Entry::Command(name, command) => {
+            let line = Line::of(Paint::Dim, lead(name, align)).plain(look.clean(command));
+            page.wrapped(&line, 0, Wrap::Never);
+        }
         Entry::Pair(name, value) => {
-            let name = format!("  {name}{}", " ".repeat(align.saturating_sub(text::width(name)) + 2));
+            let name = lead(name, align);
             let hang = text::width(&name);
             for (i, line) in look.clean(value).lines().enumerate() {
                 let lead = if i == 0 { name.clone() } else { " ".repeat(hang) };
@@ -171,6 +182,10 @@ fn write_entry(page: &mut Page, entry: &Entry, align: usize, look: &Look<'_>) {
             }
         }
     }
+}
+
+fn lead(name: &str, align: usize) -> String {
+    format!("  {name}{}", " ".repeat(align.saturating_sub(text::width(name)) + 2))
 }
 
 #[cfg(test)]

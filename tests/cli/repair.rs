@@ -1,0 +1,78 @@
+//! Recorded state looked at and mended by hand.
+
+use crate::bench::Bench;
+
+#[test]
+fn state_is_listed_and_shown() {
+    let mut bench = Bench::new();
+    bench.run("state list");
+    bench.must("apply . -y");
+    bench.run("state list");
+    bench.run("state list workspace/demo");
+    bench.run("state show subnet.private");
+    bench.run("state show cluster/demo/bare:instance.head");
+    bench.run("state show subnet.secret");
+    bench.run("state check");
+    bench.run("state check workspace/other");
+    bench.run("show");
+    bench.compare("state");
+}
+
+#[test]
+fn state_moves_to_another_folder_by_export_and_import() {
+    let mut bench = Bench::new();
+    bench.must("apply workspace.yaml -y");
+    let export = bench.must("state export workspace/demo").stdout;
+    bench.write("demo.json", &export);
+    bench.run("state import demo.json");
+    bench.run("state import demo.json --state other");
+    assert_eq!(bench.must("state export workspace/demo --state other").code, 0);
+    bench.write("no.json", "[]");
+    bench.run("state import no.json --state third");
+    bench.run("state import missing.json");
+    bench.run("state export workspace/nobody");
+    bench.compare("state-import");
+    let exported = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["resources"].clone();
+    assert_eq!(exported(&bench.must("state export workspace/demo --state other").stdout), exported(&export));
+}
+
+#[test]
+fn records_are_renamed_and_forgotten_without_touching_the_world() {
+    let mut bench = Bench::new();
+    bench.must("apply workspace.yaml -y");
+    bench.run("state mv workspace/demo:subnet.private workspace/demo:subnet.inner");
+    bench.run("state mv workspace/demo:subnet.inner workspace/demo:subnet.public");
+    bench.run("state mv workspace/demo:subnet.none workspace/demo:subnet.inner");
+    bench.run("state mv workspace/demo:subnet.inner workspace/demo:bucket.inner");
+    bench.run("state mv workspace/demo:subnet.inner workspace/demo:subnet.private");
+    bench.run("plan workspace.yaml");
+    bench.run("state rm workspace/demo:bucket.default");
+    bench.run("state rm workspace/demo:bucket.default");
+    bench.run("state rm --scope workspace/demo");
+    assert!(bench.path("state/local/buckets/demo").is_dir());
+    bench.run("plan workspace.yaml");
+    bench.compare("state-repair");
+}
+
+#[test]
+fn damage_is_found() {
+    let mut bench = Bench::new();
+    bench.must("apply workspace.yaml -y");
+    let file = bench.must("state list --json");
+    assert!(file.stdout.contains("workspace/demo"));
+    let database = database(&bench.path("state")).expect("a state file");
+    let mut bytes = std::fs::read(&database).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..].fill(0x5a);
+    std::fs::write(&database, bytes).unwrap();
+    let ran = bench.run("state check");
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("error[state]"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("bug"), "{}", ran.stderr);
+}
+
+fn database(folder: &std::path::Path) -> Option<std::path::PathBuf> {
+    let entries: Vec<_> = std::fs::read_dir(folder).ok()?.filter_map(Result::ok).map(|e| e.path()).collect();
+    let found = entries.iter().find(|path| path.extension().is_some_and(|e| e == "redb"));
+    found.cloned().or_else(|| entries.iter().filter(|p| p.is_dir()).find_map(|p| database(p)))
+}
