@@ -231,11 +231,11 @@ mod tests {
             ("no_proxy", "localhost, .corp.example,10.0.0.0/8, *.intra"),
         ])
         .unwrap();
-        let http = policy.upstream(false, "pypi.org").unwrap();
+        let http = policy.upstream(false, "packages.example.org").unwrap();
         assert_eq!((http.host.as_str(), http.port), ("proxy.example", 3128));
         assert_eq!(http.authorization.as_deref(), Some("Basic dXNlcjpwQHNz"));
         assert_eq!(format!("{http:?}"), "proxy.example:3128 with (sensitive)");
-        assert_eq!(policy.upstream(true, "pypi.org").unwrap().port, 80);
+        assert_eq!(policy.upstream(true, "packages.example.org").unwrap().port, 80);
         for direct in ["localhost", "a.corp.example", "corp.example", "10.1.2.3", "x.intra"] {
             assert_eq!(policy.upstream(true, direct), None, "{direct}");
         }
