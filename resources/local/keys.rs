@@ -13,6 +13,14 @@ pub fn public(private: &Path) -> PathBuf {
     private.with_extension("pub")
 }
 
+/// Makes a node's host key where it is missing, and writes `list`, by which OpenSSH tells it from any other's.
+pub fn know(host_key: &Path, name: &str, list: &Path) -> io::Result<()> {
+    let line = sshd::make_key(host_key, "host")?;
+    let new = list.with_extension("new");
+    fs::write(&new, format!("{name} {line}\n"))?;
+    fs::rename(new, list)
+}
+
 /// Makes what is missing of the pair.
 pub fn make(private: &Path) -> io::Result<()> {
     if let Some(folder) = private.parent() {

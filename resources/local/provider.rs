@@ -41,6 +41,9 @@ pub(crate) trait Kind: Send + Sync {
     /// The object as it is, with the operation that made it; `None` when there is no complete one.
     fn find(&self, at: &At) -> Result<Option<(Outcome, String)>, Error>;
 
+    /// Whether something of an object is there that `operation` began and did not finish.
+    fn unfinished(&self, at: &At, operation: &str) -> Result<bool, Error>;
+
     /// Observes all subjects together.
     fn observe(&self, local: &Local, subjects: &[Subject]) -> Result<Vec<Presence>, Error>;
 }
@@ -150,11 +153,20 @@ impl Provider for Local {
     async fn settle(&self, call: &Call) -> Result<Settled, Failure> {
         let operation = call.operation.to_string();
         self.blocking("settle", call, move |kind, at| {
-            Ok(match kind.find(at)? {
-                Some((outcome, by)) if by == operation => Settled::Found(outcome),
-                // What it left unfinished is replaced by the next create.
-                _ => Settled::Absent,
-            })
+            match kind.find(at)? {
+                Some((outcome, by)) if by == operation => return Ok(Settled::Found(outcome)),
+                _ => {}
+            }
+            // There may be no next create: what the interrupted one left is in nobody's record.
+            if kind.unfinished(at, &operation)? {
+                kind.delete(&At {
+                    local: at.local.clone(),
+                    address: at.address.clone(),
+                    place: at.place.clone(),
+                    id: None,
+                })?;
+            }
+            Ok(Settled::Absent)
         })
         .await
     }

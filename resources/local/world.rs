@@ -209,6 +209,11 @@ impl Place {
         self.node(key).join("home")
     }
 
+    /// What OpenSSH is to believe of one node: its host key.
+    pub fn known_hosts(&self, key: &str) -> PathBuf {
+        self.node(key).join("known_hosts")
+    }
+
     /// The private key that opens every node of the workspace over SSH.
     pub fn ssh_key(&self) -> PathBuf {
         self.folder().join("ssh").join("id_ed25519")

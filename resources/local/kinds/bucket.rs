@@ -44,6 +44,10 @@ impl Kind for Bucket {
         Ok(at.place.bucket().is_dir().then(|| (outcome(&at.place), String::new())))
     }
 
+    fn unfinished(&self, _: &At, _: &str) -> Result<bool, Error> {
+        Ok(false) // a folder is made in one step
+    }
+
     fn observe(&self, local: &Local, subjects: &[Subject]) -> Result<Vec<Presence>, Error> {
         let seen = subjects.iter().map(|subject| {
             let place = local.place(&subject.address);

@@ -88,6 +88,11 @@ impl Kind for Endpoint {
         Ok(record.map(|e| (outcome(&at.address, e), e.made.operation.clone())))
     }
 
+    fn unfinished(&self, at: &At, operation: &str) -> Result<bool, Error> {
+        Ok(at.place.load()?.and_then(|w| Some(w.endpoints.get(&key(&at.address))?.made.operation == operation))
+            == Some(true))
+    }
+
     fn observe(&self, local: &Local, subjects: &[Subject]) -> Result<Vec<Presence>, Error> {
         let worlds = Worlds::read(local, subjects)?;
         let seen = subjects.iter().map(|subject| {
@@ -134,12 +139,17 @@ fn start(at: &At, key: &str, inputs: &Inputs, wanted: u16) -> Result<Outcome, Er
                 record.process = Some(process);
                 record.through = Some(init);
                 record.host_port = port.unwrap_or(wanted);
-                record.made.complete = true;
             }
             Ok(())
         })
     })?;
-    let world = super::world(at)?;
+    // Until it was released, it would have ended with us.
+    let world = at.place.update(|world| {
+        if let Some(record) = world.endpoints.get_mut(key) {
+            record.made.complete = true;
+        }
+        Ok(world.clone())
+    })?;
     let record =
         world.endpoints.get(key).ok_or_else(|| Error::Invalid(format!("endpoint {key} was deleted meanwhile")))?;
     Ok(outcome(&at.address, record))

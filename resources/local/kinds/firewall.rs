@@ -105,6 +105,10 @@ impl Kind for Firewall {
         Ok(firewall.map(|f| (outcome(), f.made.operation)))
     }
 
+    fn unfinished(&self, at: &At, operation: &str) -> Result<bool, Error> {
+        Ok(at.place.load()?.and_then(|w| w.firewall).is_some_and(|f| f.made.operation == operation))
+    }
+
     fn observe(&self, local: &Local, subjects: &[Subject]) -> Result<Vec<Presence>, Error> {
         let worlds = Worlds::read(local, subjects)?;
         subjects

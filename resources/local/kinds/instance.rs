@@ -119,6 +119,11 @@ impl Kind for Instance {
         Ok(node.map(|n| (outcome(&at.local, &at.place, &world, n), n.made.operation.clone())))
     }
 
+    fn unfinished(&self, at: &At, operation: &str) -> Result<bool, Error> {
+        Ok(at.place.load()?.and_then(|w| Some(w.nodes.get(&key(&at.address))?.made.operation == operation))
+            == Some(true))
+    }
+
     fn observe(&self, local: &Local, subjects: &[Subject]) -> Result<Vec<Presence>, Error> {
         let worlds = Worlds::read(local, subjects)?;
         let seen = subjects.iter().map(|subject| {
@@ -221,11 +226,17 @@ fn start(at: &At) -> Result<Outcome, Error> {
         limits::join(&cgroups, init)?;
         at.place.update(|world| {
             let node = world.nodes.get_mut(&key).ok_or_else(|| std::io::Error::other("deleted meanwhile"))?;
-            (node.init, node.cgroups, node.made.complete) = (Some(init), cgroups, true);
+            // Until it is released, it ends with us.
+            (node.init, node.cgroups, node.made.complete) = (Some(init), cgroups, false);
             Ok(())
         })
     })?;
-    let world = super::world(at)?;
+    let world = at.place.update(|world| {
+        if let Some(node) = world.nodes.get_mut(&key) {
+            node.made.complete = true;
+        }
+        Ok(world.clone())
+    })?;
     let node = world.nodes.get(&key).ok_or_else(|| Error::Invalid(format!("node {key} was deleted meanwhile")))?;
     Ok(outcome(&at.local, &at.place, &world, node))
 }
@@ -233,7 +244,9 @@ fn start(at: &At) -> Result<Outcome, Error> {
 fn launch_spec(at: &At, world: &World, node: &NodeRecord) -> Result<Launch, Error> {
     let place = &at.place;
     let folder = place.node(&node.key());
-    let ssh = Some(ssh_server(&at.local, place, world, node));
+    let server = ssh_server(&at.local, place, world, node);
+    keys::know(&server.host_key, &node.host, &place.known_hosts(&node.key()))?;
+    let ssh = Some(server);
     let Some(router) = world.door() else {
         return Ok(Launch::Agent(AgentSpec { folder, ssh }));
     };
@@ -309,6 +322,9 @@ fn outcome(local: &Local, place: &Place, world: &World, node: &NodeRecord) -> Ou
         ("port", port.into()),
         ("key", place.ssh_key().to_string_lossy().as_ref().into()),
         ("proxy_command", proxy_command(local, place, &key, port).into()),
+        // Holds the node's own key, under the node's name.
+        ("known_hosts", place.known_hosts(&key).to_string_lossy().as_ref().into()),
+        ("host_key_alias", text(&node.host)),
     ];
     let id = identity(place, node);
     let outputs = attrs([

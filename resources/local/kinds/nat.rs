@@ -71,6 +71,10 @@ impl Kind for Nat {
         Ok(nat.map(|nat| (outcome(&world, nat), nat.made.operation.clone())))
     }
 
+    fn unfinished(&self, at: &At, operation: &str) -> Result<bool, Error> {
+        Ok(at.place.load()?.and_then(|w| w.nat).is_some_and(|nat| nat.made.operation == operation))
+    }
+
     fn observe(&self, local: &Local, subjects: &[Subject]) -> Result<Vec<Presence>, Error> {
         let worlds = Worlds::read(local, subjects)?;
         let seen =
@@ -106,7 +110,8 @@ fn start(at: &At) -> Result<Outcome, Error> {
         at.local.config.helper().launch(&Launch::Egress(spec), &mark(at), |process, _| {
             at.place.update(|world| {
                 if let Some(nat) = &mut world.nat {
-                    nat.process = Some(process);
+                    // Until it is released, it ends with us.
+                    (nat.process, nat.made.complete) = (Some(process), false);
                 }
                 Ok(())
             })

@@ -79,9 +79,13 @@ impl Kind for Network {
     /// Starts a router that is gone; its subnets and nodes went with it and are mended by their own updates.
     fn update(&self, at: &At, _: &Attrs, _: &str) -> Result<Outcome, Error> {
         let world = super::world(at)?;
-        if world.router.is_some_and(Process::alive) || !world.model.isolated() {
+        let complete = world.network.as_ref().is_some_and(|made| made.complete);
+        if complete && (world.router.is_some_and(Process::alive) || !world.model.isolated()) {
             folders(&at.place)?;
             return Ok(outcome(&at.place, &world));
+        }
+        if let Some(unfinished) = world.router {
+            unfinished.end(END)?;
         }
         start(at, world.model)
     }
@@ -95,8 +99,16 @@ impl Kind for Network {
 
     fn find(&self, at: &At) -> Result<Option<(Outcome, String)>, Error> {
         let Some(world) = at.place.load()? else { return Ok(None) };
-        let made = world.network.clone().filter(|m| m.complete && problem(&at.place, &world).is_none());
+        let made = world.network.clone().filter(|_| problem(&at.place, &world).is_none());
         Ok(made.map(|made| (outcome(&at.place, &world), made.operation)))
+    }
+
+    /// A folder without a record is a create that had only just begun.
+    fn unfinished(&self, at: &At, operation: &str) -> Result<bool, Error> {
+        Ok(match at.place.load()? {
+            Some(world) => world.network.is_some_and(|made| made.operation == operation),
+            None => at.place.folder().exists(),
+        })
     }
 
     fn observe(&self, local: &Local, subjects: &[Subject]) -> Result<Vec<Presence>, Error> {
@@ -120,6 +132,7 @@ impl Kind for Network {
 /// What keeps a recorded network from working.
 fn problem(place: &Place, world: &World) -> Option<String> {
     match world.router {
+        _ if world.network.as_ref().is_none_or(|made| !made.complete) => Some("it was never finished".into()),
         Some(router) if !router.alive() => Some("the router process is gone".into()),
         None if world.model.isolated() => Some("the router was never started".into()),
         _ if !place.shared().is_dir() => Some("the shared folder is gone".into()),
@@ -155,6 +168,10 @@ fn start(at: &At, model: NodeModel) -> Result<Outcome, Error> {
         at.local.config.helper().launch(&Launch::Router(spec), &mark, |router, _| {
             at.place.update(|world| {
                 world.router = Some(router);
+                // Until it is released, it ends with us.
+                if let Some(made) = &mut world.network {
+                    made.complete = false;
+                }
                 Ok(())
             })
         })?;

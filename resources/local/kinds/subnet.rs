@@ -74,6 +74,11 @@ impl Kind for Subnet {
         Ok(record.filter(|_| lives).map(|s| (outcome(at.address.name(), s), s.made.operation.clone())))
     }
 
+    fn unfinished(&self, at: &At, operation: &str) -> Result<bool, Error> {
+        Ok(at.place.load()?.and_then(|w| Some(w.subnets.get(at.address.name())?.made.operation == operation))
+            == Some(true))
+    }
+
     fn observe(&self, local: &Local, subjects: &[Subject]) -> Result<Vec<Presence>, Error> {
         let worlds = Worlds::read(local, subjects)?;
         let mut links = BTreeMap::<&str, Vec<String>>::new();

@@ -390,10 +390,10 @@ fn ssh(bench: &Bench) {
     bench.network(true, vec![]);
     bench.head();
     let part = |name: &str| bench.output(&cluster("instance.head"), &format!("ssh.{name}")).scalar_text().unwrap();
-    let known = bench.folder.join("known_hosts");
     let ssh = std::process::Command::new("ssh")
-        .args(["-F", "none", "-o", "StrictHostKeyChecking=accept-new", "-o", "BatchMode=yes"])
-        .args(["-o", &format!("UserKnownHostsFile={}", known.display()), "-o", "IdentitiesOnly=yes"])
+        .args(["-F", "none", "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes"])
+        .args(["-o", &format!("UserKnownHostsFile={}", part("known_hosts")), "-o", "IdentitiesOnly=yes"])
+        .args(["-o", &format!("HostKeyAlias={}", part("host_key_alias"))])
         .args(["-o", &format!("ProxyCommand={}", part("proxy_command")), "-i", &part("key"), "-p", &part("port")])
         .args([&format!("{}@node", part("user")), "echo $CLOUDTIK_NODE_IP; exit 3"])
         .output();
