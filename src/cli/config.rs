@@ -46,6 +46,6 @@ impl Config {
                 view::annotated(&lines, &context.out.look())
             })
             .collect();
-        context.print(&text)
+        context.tell("document", &text)
     }
 }

@@ -4,7 +4,7 @@ use super::{Global, error::Error};
 use crate::{
     exit::Exit,
     registry::{self, Platform},
-    view::Output,
+    view::{self, Output},
 };
 use cloudtik_core::{
     Diagnostic, Scope,
@@ -32,6 +32,26 @@ impl Context {
     pub fn print(&self, text: &str) -> Result<Exit, Error> {
         self.out.result(text).map_err(Error::io("write to standard output"))?;
         Ok(Exit::Ok)
+    }
+
+    /// Writes a verb's result as an event of this name; `document` is a JSON object.
+    pub fn event(&self, name: &str, document: serde_json::Value) -> Result<Exit, Error> {
+        view::event(&self.out, name, document).map_err(Error::io("write to standard output"))?;
+        Ok(Exit::Ok)
+    }
+
+    /// Writes a line that is an event already.
+    pub fn stream(&self, line: &str) -> Result<Exit, Error> {
+        view::progress::announce(&self.out);
+        self.print(line)
+    }
+
+    /// Writes a text: as it is, or as an event of this name with the field `text`.
+    pub fn tell(&self, name: &str, text: &str) -> Result<Exit, Error> {
+        match self.out.is_json() {
+            true => self.event(name, serde_json::json!({ "text": text })),
+            false => self.print(text),
+        }
     }
 
     /// `--state`, CLOUDTIK_STATE, what a workspace document says, then the user's own state folder.

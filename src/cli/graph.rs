@@ -56,7 +56,7 @@ impl Graph {
             Form::Mermaid => graph::mermaid(&graph),
             Form::Svg => graph::svg(&graph),
         };
-        context.print(&text)
+        context.tell("graph", &text)
     }
 }
 

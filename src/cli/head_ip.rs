@@ -19,6 +19,9 @@ pub struct HeadIp {
 impl HeadIp {
     pub fn run(self, context: &Context) -> Result<Exit, Error> {
         let head = Recorded::load(context, &self.document)?.head()?;
+        if context.out.is_json() {
+            return context.event("head-ip", serde_json::json!({ "ip": output(&head, "ip") }));
+        }
         context.print(&output(&head, "ip"))
     }
 }

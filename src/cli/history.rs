@@ -27,21 +27,21 @@ impl History {
         let home = context.home(documented_state(&loaded.documents).as_deref())?;
         let store = crate::registry::store(&home);
         for document in &loaded.documents {
-            let text = match &self.at {
+            let scope = document.scope();
+            match &self.at {
                 Some(at) => at_revision(context, &*store, document, at)?,
                 None if context.out.is_json() => {
-                    let history = store.history(&document.scope())?;
-                    serde_json::json!({"scope": document.scope(), "revisions": history}).to_string()
+                    let history = store.history(&scope)?;
+                    context.event("history", serde_json::json!({"scope": scope, "revisions": history}))?
                 }
-                None => view::state::history(&store.history(&document.scope())?, &context.out.look()),
+                None => context.print(&view::state::history(&store.history(&scope)?, &context.out.look()))?,
             };
-            context.out.result(&text).map_err(Error::io("write to standard output"))?;
         }
         Ok(Exit::Ok)
     }
 }
 
-fn at_revision(context: &Context, store: &dyn Store, document: &Document, at: &str) -> Result<String, Error> {
+fn at_revision(context: &Context, store: &dyn Store, document: &Document, at: &str) -> Result<Exit, Error> {
     let number = at.trim_start_matches('r').parse::<u64>().ok();
     let snapshot = match number {
         Some(number) => store.at_revision(&document.scope(), number)?,
@@ -55,7 +55,7 @@ fn at_revision(context: &Context, store: &dyn Store, document: &Document, at: &s
         )
     })?;
     if context.out.is_json() {
-        return Ok(cloudtik_core::export::export(&snapshot).to_string());
+        return context.event("state", cloudtik_core::export::export(&snapshot));
     }
-    Ok(view::state::list(&snapshot, &context.out.look()))
+    context.print(&view::state::list(&snapshot, &context.out.look()))
 }

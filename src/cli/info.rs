@@ -44,7 +44,7 @@ impl Info {
             (self.worker_cpus, cpus.to_string()),
             (self.worker_memory, format!("{:.1}", memory as f64 / 1024.0)),
         ];
-        if let Some((_, value)) = one.into_iter().find(|(asked, _)| *asked) {
+        if let Some((_, value)) = one.into_iter().find(|(asked, _)| *asked && !context.out.is_json()) {
             return context.print(&value);
         }
         let endpoints: Vec<(String, String)> = recorded
@@ -62,7 +62,7 @@ impl Info {
                 "scope": recorded.scope, "head_ip": output(&head, "ip"), "workers": workers.len(), "worker_cpus": cpus,
                 "worker_memory_mib": memory, "runtimes": runtimes, "endpoints": endpoints, "ssh": ssh,
             });
-            return context.print(&json.to_string());
+            return context.event("info", json);
         }
         let file = self.document.display();
         let mut block = Block::new();
@@ -94,16 +94,18 @@ impl Info {
 }
 
 /// How OpenSSH reaches a node, for a shell; `None` where the provider tells of no SSH server.
-///
-/// What the proxy command opens leads to this node and no other, so its host key needs no second proof.
 fn ssh_command(node: &Record) -> Option<String> {
     let ssh = node.outputs.get("ssh")?;
     let part = |name: &str| ssh.at(name).and_then(Value::scalar_text);
     let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
     let mut words = vec!["ssh".to_owned(), "-i".into(), quoted(&part("key")?), "-p".into(), part("port")?];
+    if let (Some(known), Some(alias)) = (part("known_hosts"), part("host_key_alias")) {
+        // A path with a space is quoted once more, for OpenSSH's own reading of its options.
+        let known = quoted(&format!("UserKnownHostsFile=\"{known}\""));
+        words.extend(["-o".into(), known, "-o".into(), format!("HostKeyAlias={alias}")]);
+        words.extend(["-o".to_owned(), "StrictHostKeyChecking=yes".into()]);
+    }
     if let Some(proxy) = part("proxy_command") {
-        let options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"];
-        words.extend(options.iter().flat_map(|option| ["-o".to_owned(), option.to_string()]));
         // OpenSSH puts words of its own in place of `%`.
         words.extend(["-o".into(), quoted(&format!("ProxyCommand={}", proxy.replace('%', "%%")))]);
     }

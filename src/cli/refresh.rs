@@ -53,12 +53,11 @@ impl Refresh {
                 lock.append(&[Entry::Edit { what: format!("refresh {scope}"), mutations, at: Timestamp::now() }])?;
             }
         }
-        let text = if context.out.is_json() {
-            serde_json::json!({"event": "refreshed", "noted": noted, "drift": planned.plan.drift}).to_string()
-        } else {
-            view::refreshed(&planned.plan.drift, noted, &context.out.look(), context.global.verbose)
-        };
-        context.print(&text)
+        let drift = &planned.plan.drift;
+        if context.out.is_json() {
+            return context.event("refreshed", serde_json::json!({"noted": noted, "drift": drift}));
+        }
+        context.print(&view::refreshed(drift, noted, &context.out.look(), context.global.verbose))
     }
 }
 

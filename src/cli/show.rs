@@ -15,22 +15,14 @@ pub struct Show {
 
 impl Show {
     pub fn run(self, context: &Context) -> Result<Exit, Error> {
-        let out = &context.out;
-        let text = match &self.plan {
-            Some(path) => {
-                let plan = saved(path)?.ok_or_else(|| not_saved(path))?;
-                if out.is_json() {
-                    view::plan::json(&plan)
-                } else {
-                    let next = vec![(format!("cloudtik apply {}", path.display()), "to make it so".to_string())];
-                    let options = view::plan::Options { verbose: context.global.verbose, full: true, next };
-                    view::plan::human(&plan, &Sources::default(), &out.look(), &options)
-                }
-            }
-            None => return super::state::list_all(context),
-        };
-        out.result(&text).map_err(Error::io("write to standard output"))?;
-        Ok(Exit::Ok)
+        let Some(path) = &self.plan else { return super::state::list_all(context) };
+        let plan = saved(path)?.ok_or_else(|| not_saved(path))?;
+        if context.out.is_json() {
+            return context.stream(&view::plan::json(&plan));
+        }
+        let next = vec![(format!("cloudtik apply {}", path.display()), "to make it so".to_string())];
+        let options = view::plan::Options { verbose: context.global.verbose, full: true, next };
+        context.print(&view::plan::human(&plan, &Sources::default(), &context.out.look(), &options))
     }
 }
 

@@ -103,14 +103,16 @@ pub fn list_all(context: &Context) -> Result<Exit, Error> {
 }
 
 fn print_list(context: &Context, snapshots: &[Snapshot]) -> Result<Exit, Error> {
-    let text: String = if context.out.is_json() {
-        snapshots.iter().map(|s| format!("{}\n", export::export(s))).collect()
-    } else if snapshots.is_empty() {
-        "Nothing is recorded.".into()
-    } else {
-        view::state::lists(snapshots, &context.out.look())
-    };
-    context.print(&text)
+    if context.out.is_json() {
+        for snapshot in snapshots {
+            context.event("state", export::export(snapshot))?;
+        }
+        return Ok(Exit::Ok);
+    }
+    match snapshots {
+        [] => context.print("Nothing is recorded."),
+        snapshots => context.print(&view::state::lists(snapshots, &context.out.look())),
+    }
 }
 
 fn unknown(address: &str, place: &str) -> Error {
@@ -132,7 +134,8 @@ impl Show {
         match found.as_slice() {
             [] => Err(unknown(&self.address, &world.store.place())),
             [record] if context.out.is_json() => {
-                context.out.json(&**record).map(|()| Exit::Ok).map_err(Error::io("write to standard output"))
+                let json = serde_json::to_value(&**record).map_err(std::io::Error::other);
+                context.event("resource", json.map_err(Error::io("write the record"))?)
             }
             [record] => context.print(&view::state::show(record, &context.out.look())),
             several => Err(Error::request(
@@ -176,13 +179,12 @@ impl Check {
                 Err(error) => exit = Error::from(error).report(&context.out),
             }
         }
-        let text = match (context.out.is_json(), whole.as_slice()) {
-            (true, _) => serde_json::json!({"event": "checked", "whole": whole}).to_string(),
-            (false, []) if exit == Exit::Ok => "Nothing is recorded.".into(),
-            (false, []) => String::new(),
-            (false, _) => format!("Whole: {}", whole.join(", ")),
+        match whole.as_slice() {
+            _ if context.out.is_json() => context.event("checked", serde_json::json!({ "whole": whole }))?,
+            [] if exit == Exit::Ok => context.print("Nothing is recorded.")?,
+            [] => exit,
+            whole => context.print(&format!("Whole: {}", whole.join(", ")))?,
         };
-        context.print(&text)?;
         Ok(exit)
     }
 }
@@ -219,7 +221,7 @@ impl Import {
         let mut entries = vec![Entry::Edit { what: "import".into(), mutations, at: Timestamp::now() }];
         entries.extend(snapshot.open.iter().cloned().map(Entry::Intent));
         lock.append(&entries)?;
-        context.print(&format!("Imported {count} resources into {}.", snapshot.scope))
+        context.tell("state-changed", &format!("Imported {count} resources into {}.", snapshot.scope))
     }
 }
 
@@ -266,7 +268,7 @@ impl Mv {
             }
         }
         lock.append(&[Entry::Edit { what: format!("mv {} {}", self.from, self.to), mutations, at: Timestamp::now() }])?;
-        context.print(&format!("Moved {} to {}.", self.from, self.to.short()))
+        context.tell("state-changed", &format!("Moved {} to {}.", self.from, self.to.short()))
     }
 }
 
@@ -274,7 +276,7 @@ impl Rm {
     fn run(self, context: &Context, world: &World) -> Result<Exit, Error> {
         if let Some(scope) = &self.scope {
             lock_one(world, scope, "state rm")?.erase()?;
-            return context.print(&format!("Forgot {scope} and its history."));
+            return context.tell("state-changed", &format!("Forgot {scope} and its history."));
         }
         for address in &self.addresses {
             if !world.store.read(address.scope())?.records.contains_key(address) {
@@ -287,6 +289,6 @@ impl Rm {
             lock.append(&[Entry::Edit { what: format!("rm {address}"), mutations, at: Timestamp::now() }])?;
         }
         let names: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
-        context.print(&format!("Forgot {}; what they stand for is untouched.", names.join(", ")))
+        context.tell("state-changed", &format!("Forgot {}; what they stand for is untouched.", names.join(", ")))
     }
 }

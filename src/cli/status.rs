@@ -44,7 +44,7 @@ impl Status {
         if context.out.is_json() {
             let rows: Vec<_> = rows.iter().map(Row::json).collect();
             let json = serde_json::json!({"scope": recorded.scope, "nodes": rows, "running": running});
-            return context.print(&json.to_string());
+            return context.event("status", json);
         }
         let mut table = Table::new(["node", "node-ip", "type", "state", "services", "cpus", "memory"])
             .or_empty("No nodes. Start the cluster: `cloudtik start` with this document.");

@@ -18,13 +18,12 @@ impl Validate {
         let loaded = documents(context, &self.documents, Vec::new(), Purpose::Validate)?;
         view::diagnostics::show(&context.out, &loaded.warnings, &loaded.sources);
         let names: Vec<String> = loaded.documents.iter().map(|d| d.scope().to_string()).collect();
-        let text = if context.out.is_json() {
-            serde_json::json!({"event": "valid", "documents": names}).to_string()
-        } else {
-            match names.as_slice() {
-                [] => "Nothing wrong is found, as far as this build can check.".into(),
-                names => format!("Valid: {}", names.join(", ")),
-            }
+        if context.out.is_json() {
+            return context.event("valid", serde_json::json!({ "documents": names }));
+        }
+        let text = match names.as_slice() {
+            [] => "Nothing wrong is found, as far as this build can check.".into(),
+            names => format!("Valid: {}", names.join(", ")),
         };
         context.print(&text)
     }

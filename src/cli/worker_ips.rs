@@ -24,6 +24,9 @@ impl WorkerIps {
         let recorded = Recorded::load(context, &self.document)?;
         recorded.head()?;
         let ips: Vec<String> = recorded.workers().iter().map(|r| output(r, "ip")).collect();
+        if context.out.is_json() {
+            return context.event("worker-ips", serde_json::json!({ "ips": ips }));
+        }
         context.print(&ips.join(&self.separator))
     }
 }

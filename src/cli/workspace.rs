@@ -146,13 +146,11 @@ impl Look {
             n => ("IN_COMPLETED", format!("{n} of {declared} resources are missing: see `cloudtik plan`")),
         };
         let scope = program.scopes.iter().next().map(ToString::to_string).unwrap_or_default();
-        let text = if context.out.is_json() {
-            serde_json::json!({"scope": scope, "status": word, "missing": missing, "declared": declared}).to_string()
-        } else if detail.is_empty() {
-            format!("{scope}: {word}")
-        } else {
-            format!("{scope}: {word} ({detail})")
-        };
+        if context.out.is_json() {
+            let json = serde_json::json!({"scope": scope, "status": word, "missing": missing, "declared": declared});
+            return context.event("workspace-status", json);
+        }
+        let text = if detail.is_empty() { format!("{scope}: {word}") } else { format!("{scope}: {word} ({detail})") };
         context.print(&text)
     }
 
@@ -162,7 +160,7 @@ impl Look {
         let scope = Scope::workspace(&workspace.name);
         let state = store.read(&scope)?;
         if context.out.is_json() {
-            return context.print(&cloudtik_core::export::export(&state).to_string());
+            return context.event("state", cloudtik_core::export::export(&state));
         }
         let mut block = Block::new();
         block.heading(format!("Workspace {}", workspace.name));
@@ -207,12 +205,10 @@ impl Look {
                 state.revision.to_string(),
             ]);
         }
-        let text = if context.out.is_json() {
-            serde_json::Value::Array(rows).to_string()
-        } else {
-            table.render(&context.out.look())
-        };
-        context.print(&text)
+        if context.out.is_json() {
+            return context.event("clusters", serde_json::json!({"workspace": workspace.name, "clusters": rows}));
+        }
+        context.print(&table.render(&context.out.look()))
     }
 }
 

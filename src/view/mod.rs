@@ -24,4 +24,4 @@ pub use output::{Confirm, Output, Stream};
 pub use page::Look;
 #[cfg(test)]
 pub(crate) use redact::Redactor;
-pub use verbs::{annotated, bug, refreshed};
+pub use verbs::{annotated, bug, event, refreshed};

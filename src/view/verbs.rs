@@ -1,11 +1,22 @@
 //! Small pictures that single verbs show.
 
 use super::{
+    output::Output,
     page::{Line, Look, Page, Paint},
+    progress,
     text::{self, plural},
 };
 use cloudtik_core::plan::Drift;
 use std::io::Write;
+
+/// Writes a verb's result as an event: the stream's first line, if that is still to come, then the document with its name.
+pub fn event(output: &Output, name: &str, mut document: serde_json::Value) -> std::io::Result<()> {
+    progress::announce(output);
+    if let Some(fields) = document.as_object_mut() {
+        fields.insert("event".into(), name.into());
+    }
+    output.json(&document)
+}
 
 /// Documents line by line, where each value came from behind it. Lines are never broken: the text is YAML, to be read back.
 pub fn annotated(lines: &[(String, Option<String>)], look: &Look<'_>) -> String {

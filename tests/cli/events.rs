@@ -49,3 +49,38 @@ fn names_of_events_are_stable() {
     ];
     assert_eq!(all.iter().map(String::as_str).collect::<Vec<_>>(), known);
 }
+
+#[test]
+fn what_verbs_find_is_the_last_event() {
+    let bench = Bench::new();
+    bench.must("apply . -y");
+    bench.must("plan . --destroy -o down.plan");
+    for (line, event) in [
+        ("plan .", "plan"),
+        ("show down.plan", "plan"),
+        ("show", "state"),
+        ("refresh .", "refreshed"),
+        ("graph .", "graph"),
+        ("validate .", "valid"),
+        ("config show workspace.yaml", "document"),
+        ("workspace status workspace.yaml", "workspace-status"),
+        ("workspace info workspace.yaml", "state"),
+        ("workspace clusters workspace.yaml", "clusters"),
+        ("status cluster.yaml", "status"),
+        ("info cluster.yaml", "info"),
+        ("head-ip cluster.yaml", "head-ip"),
+        ("worker-ips cluster.yaml", "worker-ips"),
+        ("history cluster.yaml", "history"),
+        ("history cluster.yaml --at r1", "state"),
+        ("state list", "state"),
+        ("state show subnet.public", "resource"),
+        ("state check", "checked"),
+        ("state mv workspace/demo:subnet.public workspace/demo:subnet.other", "state-changed"),
+    ] {
+        let ran = bench.must(&format!("{line} --json"));
+        let names = names(&ran.stdout);
+        assert_eq!((names[0].as_str(), names.last().unwrap().as_str()), ("version", event), "{line}");
+        assert_eq!(ran.stderr, "", "{line}");
+    }
+    bench.must("state mv workspace/demo:subnet.other workspace/demo:subnet.public");
+}

@@ -10,7 +10,7 @@ fn state_is_listed_and_shown() {
     bench.run("state list");
     bench.run("state list workspace/demo");
     bench.run("state show subnet.private");
-    bench.run("state show cluster/demo/bare:instance.head");
+    bench.run("state show workspace/demo:bucket.default");
     bench.run("state show subnet.secret");
     bench.run("state check");
     bench.run("state check workspace/other");
@@ -32,7 +32,8 @@ fn state_moves_to_another_folder_by_export_and_import() {
     bench.run("state import missing.json");
     bench.run("state export workspace/nobody");
     bench.compare("state-import");
-    let exported = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["resources"].clone();
+    let exported = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["records"].clone();
+    assert_eq!(exported(&export).as_object().unwrap().len(), 6);
     assert_eq!(exported(&bench.must("state export workspace/demo --state other").stdout), exported(&export));
 }
 

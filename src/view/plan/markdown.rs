@@ -194,7 +194,8 @@ fn foot(plan: &Plan, look: &Look<'_>) -> String {
         let place = warning.origin.as_ref().map(|o| format!(" ({o})")).unwrap_or_default();
         let detail = if warning.detail.is_empty() { String::new() } else { format!(": {}", warning.detail) };
         let whole = format!("{}{detail}{place}", warning.summary);
-        let _ = writeln!(out, "> ⚠️ {}\n", escape(&text::fit(&look.clean(&whole), 400)));
+        let mark = if warning.severity == cloudtik_core::Severity::Note { "ℹ️" } else { "⚠️" };
+        let _ = writeln!(out, "> {mark} {}\n", escape(&text::fit(&look.clean(&whole), 400)));
     }
     if !plan.drift.is_empty() {
         let gone = plan.drift.iter().filter(|d| d.diffs.is_none()).count();
