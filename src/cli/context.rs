@@ -55,16 +55,15 @@ impl Context {
     }
 
     /// `--state`, CLOUDTIK_STATE, what a workspace document says, then the user's own state folder.
-    pub fn home(&self, documented: Option<&str>) -> Result<PathBuf, Error> {
-        let chosen = self.global.state.clone().or_else(|| documented.map(PathBuf::from));
-        let home = match chosen {
+    pub fn home(&self, documented: Option<PathBuf>) -> Result<PathBuf, Error> {
+        let home = match self.global.state.clone().or(documented) {
             Some(path) => path,
             None => state_home()?.join("cloudtik"),
         };
         std::path::absolute(&home).map_err(Error::io(format!("find the state folder `{}`", home.display())))
     }
 
-    pub fn world(&self, documented: Option<&str>) -> Result<World, Error> {
+    pub fn world(&self, documented: Option<PathBuf>) -> Result<World, Error> {
         let home = self.home(documented)?;
         let store = registry::store(&home);
         let platform = registry::platform(&home, &cache_home()?, &self.global.template_dirs)?;

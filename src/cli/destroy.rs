@@ -44,7 +44,7 @@ pub async fn remove(
     yes: bool,
 ) -> Result<Exit, Error> {
     let loaded = documents(context, paths, Vec::new(), Purpose::Plan)?;
-    let world = context.world(documented_state(&loaded.documents).as_deref())?;
+    let world = context.world(documented_state(&loaded.documents)?)?;
     let scopes: BTreeSet<Scope> = loaded.documents.iter().map(Document::scope).collect();
     let request = Request {
         mode: Mode::Destroy,

@@ -87,7 +87,7 @@ async fn decide(
     progress: &Progress,
 ) -> Result<Planned, Error> {
     let declarations: &[Declaration] = if request.mode == Mode::Destroy { &[] } else { request.declarations };
-    workspaces_exist(request, declarations, &state)?;
+    workspaces_exist(world, request, declarations, &state)?;
     let engine = &world.platform.engine;
     let observed =
         cloudtik_engine::observe(engine, declarations, request.scopes, &state, request.refresh, progress).await?;
@@ -110,6 +110,7 @@ async fn decide(
 
 /// A cluster whose workspace is neither recorded nor given along: one problem, instead of one for each reference to it.
 fn workspaces_exist(
+    world: &World,
     request: &Request<'_>,
     declarations: &[Declaration],
     state: &BTreeMap<Scope, Snapshot>,
@@ -125,9 +126,13 @@ fn workspaces_exist(
         };
         if missing(&workspace) && declarations.iter().any(|d| needs_it(&d)) {
             let problem = Diagnostic::error("unknown-reference", "the cluster's workspace does not exist")
-                .detail(format!("{cluster} is built on {workspace}, of which nothing is recorded"))
+                .detail(format!(
+                    "{cluster} is built on {workspace}, of which nothing is recorded in {}",
+                    world.store.place()
+                ))
                 .hint("create it: `cloudtik workspace create` with its document")
-                .hint("or give its document together with this one");
+                .hint("or give its document together with this one")
+                .hint("or name the folder that its state is in: `--state DIR`");
             diagnostics.push(problem);
         }
     }

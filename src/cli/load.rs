@@ -13,7 +13,7 @@ use cloudtik_core::{
 use cloudtik_runtime::Compiled;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 impl From<Problems> for Error {
@@ -63,12 +63,24 @@ fn load(context: &Context, paths: &[PathBuf], options: &LoadOptions) -> Result<L
     Ok(loaded)
 }
 
-/// The state folder that a workspace document among these asks for.
-pub fn documented_state(documents: &[Document]) -> Option<String> {
-    documents.iter().find_map(|document| match document {
-        Document::Workspace(workspace) => workspace.state.clone(),
+/// The state folder that a workspace document among these asks for. A relative one starts at that document.
+///
+/// Errors: it is a store's address, and this build keeps state in folders only.
+pub fn documented_state(documents: &[Document]) -> Result<Option<PathBuf>, Error> {
+    let wish = documents.iter().find_map(|document| match document {
+        Document::Workspace(workspace) => workspace.tree.get("state"),
         Document::Cluster(_) => None,
-    })
+    });
+    let Some((wish, text)) = wish.and_then(|tree| Some((tree, tree.as_text()?))) else { return Ok(None) };
+    if text.contains("://") {
+        let problem = Diagnostic::error("state-store", "a state store that this build lacks").at(&wish.origin);
+        return Err(Error::request(problem.detail(format!("`{text}` is no folder")).hint("name a folder")));
+    }
+    if let (Some(rest), Some(home)) = (text.strip_prefix("~/"), std::env::home_dir()) {
+        return Ok(Some(home.join(rest)));
+    }
+    let document = Path::new(&*wish.origin.file);
+    Ok(Some(document.parent().unwrap_or(Path::new("")).join(text)))
 }
 
 /// Documents compiled to declarations.
@@ -87,7 +99,7 @@ impl Program {
     /// Loads and compiles. Every problem of every document is reported at once.
     pub fn load(context: &Context, paths: &[PathBuf], overrides: Overrides) -> Result<(Self, World), Error> {
         let loaded = documents(context, paths, overrides, Purpose::Plan)?;
-        let world = context.world(documented_state(&loaded.documents).as_deref())?;
+        let world = context.world(documented_state(&loaded.documents)?)?;
         let program = Program::compile(loaded, &world)?;
         Ok((program, world))
     }
@@ -149,7 +161,7 @@ fn no_provider(document: &Document) -> Diagnostic {
 /// Loads exactly one cluster document.
 pub fn cluster(context: &Context, path: &PathBuf, overrides: Overrides) -> Result<(Cluster, World), Error> {
     let loaded = documents(context, std::slice::from_ref(path), overrides, Purpose::Plan)?;
-    let world = context.world(documented_state(&loaded.documents).as_deref())?;
+    let world = context.world(documented_state(&loaded.documents)?)?;
     match loaded.documents.into_iter().next() {
         Some(Document::Cluster(cluster)) => Ok((*cluster, world)),
         _ => Err(Error::request(

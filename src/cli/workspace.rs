@@ -109,7 +109,7 @@ impl Delete {
 impl Look {
     fn load(&self, context: &Context) -> Result<(document::Workspace, World), Error> {
         let loaded = documents(context, std::slice::from_ref(&self.document), Vec::new(), Purpose::Plan)?;
-        let world = context.world(documented_state(&loaded.documents).as_deref())?;
+        let world = context.world(documented_state(&loaded.documents)?)?;
         match loaded.documents.into_iter().next() {
             Some(Document::Workspace(workspace)) => Ok((workspace, world)),
             _ => Err(Error::request(

@@ -18,6 +18,10 @@ fn nobody_to_ask_means_that_nothing_is_changed() {
     assert_eq!(bench.run("destroy workspace.yaml").code, 0);
     bench.run("state list");
     bench.compare("apply-unasked");
+    bench.must("apply workspace.yaml -y");
+    assert_eq!(bench.quiet("destroy workspace.yaml").code, 7);
+    assert_eq!(bench.quiet("stop cluster.yaml").code, 0, "nothing to agree to");
+    assert_eq!(bench.quiet("plan workspace.yaml --detailed-exitcode").code, 0);
 }
 
 #[test]

@@ -86,6 +86,22 @@ fn a_resolved_document_reads_back() {
 }
 
 #[test]
+fn templates_of_the_user_come_first() {
+    let bench = Bench::new();
+    bench.write(
+        "own/local/small.yaml",
+        "provider:\n  type: local\navailable_node_types:\n  worker.default:\n    min_workers: 7\n",
+    );
+    bench.write("cluster.yaml", "cluster_name: c\nworkspace_name: demo\nfrom: local/small\n");
+    let shipped = bench.must("config show cluster.yaml").stdout;
+    let own = bench.must("config show cluster.yaml --template-dir own").stdout;
+    assert!(own.contains("min_workers: 7") && !shipped.contains("min_workers: 7"), "{own}");
+    let mut by_variable = bench.command(&["config", "show", "cluster.yaml"]);
+    let by_variable = by_variable.env("CLOUDTIK_USER_TEMPLATES", "none,own").output().unwrap();
+    assert_eq!(String::from_utf8(by_variable.stdout).unwrap(), own);
+}
+
+#[test]
 fn a_secret_in_a_document_is_never_shown() {
     let bench = Bench::new();
     let secret = "hunter2hunter2";

@@ -63,6 +63,27 @@ fn a_plan_of_another_history_is_refused() {
 }
 
 #[test]
+fn a_step_whose_facts_moved_is_refused_and_the_others_are_done() {
+    let bench = Bench::new();
+    let edited = |allow: bool, port: u16| {
+        let rule = format!("    - {{protocol: tcp, ports: [{port}], sources: [127.0.0.0/8]}}\n");
+        format!("{}  allow_internal: {allow}\n  firewall_rules:\n{rule}", crate::bench::WORKSPACE)
+    };
+    bench.must("apply workspace.yaml -y");
+    std::fs::remove_dir_all(bench.path("state/local/buckets/demo")).unwrap();
+    bench.write("workspace.yaml", &edited(false, 8088));
+    bench.must("plan workspace.yaml -o edit.plan");
+    bench.write("workspace.yaml", &edited(true, 9099));
+    bench.must("apply workspace.yaml --target firewall.main -y");
+    let ran = bench.quiet("apply edit.plan -y");
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    assert!(ran.stderr.contains("`workspace/demo:firewall.main` has changed since"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("Not finished: 1 done, 1 failed, 0 skipped"), "{}", ran.stderr);
+    assert!(bench.path("state/local/buckets/demo").is_dir());
+    assert_eq!(bench.quiet("plan workspace.yaml --detailed-exitcode").code, 0, "the later rule stays");
+}
+
+#[test]
 fn a_tampered_plan_is_refused() {
     let mut bench = Bench::new();
     bench.must("plan workspace.yaml -o first.plan");

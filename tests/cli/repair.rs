@@ -1,6 +1,6 @@
 //! Recorded state looked at and mended by hand.
 
-use crate::bench::Bench;
+use crate::bench::{Bench, ran};
 
 #[test]
 fn state_is_listed_and_shown() {
@@ -53,6 +53,28 @@ fn records_are_renamed_and_forgotten_without_touching_the_world() {
     assert!(bench.path("state/local/buckets/demo").is_dir());
     bench.run("plan workspace.yaml");
     bench.compare("state-repair");
+}
+
+#[test]
+fn state_is_where_the_nearest_says() {
+    let bench = Bench::new();
+    let documented = format!("{}state: ../kept\n", crate::bench::WORKSPACE);
+    bench.write("documents/workspace.yaml", &documented);
+    let place = |args: &[&str], variable: Option<&str>| {
+        let mut command = bench.command(&["workspace", "info"]);
+        command.args(args).env_remove("CLOUDTIK_STATE").envs(variable.map(|folder| ("CLOUDTIK_STATE", folder)));
+        let shown = ran(command.output().unwrap()).stdout;
+        let line = shown.lines().find_map(|line| line.strip_prefix("  state ")).unwrap_or(&shown).trim().to_string();
+        line.replace(bench.path("").to_str().unwrap(), "")
+    };
+    let document = "documents/workspace.yaml";
+    assert_eq!(place(&[document, "--state", "flag"], Some("variable")), "flag");
+    assert_eq!(place(&[document], Some("variable")), "variable");
+    assert_eq!(place(&[document], None), "documents/../kept");
+    assert_eq!(place(&["workspace.yaml"], None), "home/.local/state/cloudtik");
+    bench.write("elsewhere.yaml", &format!("{}state: s3://bucket/state\n", crate::bench::WORKSPACE));
+    let ran = bench.quiet("workspace info elsewhere.yaml");
+    assert!(ran.code == 3 && ran.stderr.contains("error[state-store]"), "{}", ran.stderr);
 }
 
 #[test]

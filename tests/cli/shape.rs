@@ -32,6 +32,20 @@ fn nothing_is_wider_than_the_terminal_and_nothing_is_coloured() {
     }
 }
 
+/// Colours are asked for, and then NO_COLOR and `--no-color` win.
+#[test]
+fn colours_say_nothing_that_words_do_not() {
+    let bench = Bench::new();
+    let plan = |args: &[&str], no_color: &str| {
+        let mut command = bench.command(&["plan", "."]);
+        ran(command.args(args).env("CLICOLOR_FORCE", "1").env("NO_COLOR", no_color).output().unwrap()).stdout
+    };
+    let coloured = plan(&[], "");
+    assert!(coloured.contains("\u{1b}["), "{coloured}");
+    assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plan(&[], "1"));
+    assert_eq!(plan(&["--no-color"], ""), plan(&[], "1"));
+}
+
 /// A command that `info` gives to be copied: never broken.
 fn is_to_copy(line: &str) -> bool {
     line.starts_with("  ") && (line.contains("  cloudtik ") || line.contains("  ssh "))

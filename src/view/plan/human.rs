@@ -89,10 +89,12 @@ impl<'a> Writer<'a> {
         let mut line = Line::new();
         for action in used {
             let what = format!(" {}", meaning(action));
-            if line.width() + symbol(action).len() + what.len() > self.look.width {
+            if line.width() + 3 + symbol(action).len() + what.len() > self.look.width {
                 self.page.line(&std::mem::take(&mut line), 0);
+            } else if line.width() > 0 {
+                line = line.plain("   ");
             }
-            line = line.add(paint(action), symbol(action)).add(Paint::Dim, what).plain("   ");
+            line = line.add(paint(action), symbol(action)).add(Paint::Dim, what);
         }
         self.page.line(&line, 0);
     }
