@@ -33,8 +33,8 @@ impl Run {
 
     /// The event of this name, of output with --json.
     pub fn event(&self, name: &str) -> Json {
-        let all = self.out.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok());
-        all.filter(|e| e["event"] == name).last().unwrap_or_else(|| panic!("no {name} in {}{}", self.out, self.err))
+        let mut all = self.out.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok());
+        all.rfind(|e| e["event"] == name).unwrap_or_else(|| panic!("no {name} in {}{}", self.out, self.err))
     }
 }
 
