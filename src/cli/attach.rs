@@ -1,16 +1,19 @@
 //! `cloudtik attach`: a shell on a node.
 
-use super::{context::Context, error::Error, exec, nodes::Recorded};
+use super::{
+    context::Context,
+    error::Error,
+    exec,
+    nodes::{Recorded, Which},
+};
 use crate::exit::Exit;
 use clap::Args;
 use cloudtik_core::host::Command;
-use std::path::PathBuf;
 
 #[derive(Args)]
 pub struct Attach {
-    /// The cluster's document
-    #[arg(value_name = "FILE")]
-    document: PathBuf,
+    #[command(flatten)]
+    which: Which,
     /// Attach to the node with this address
     #[arg(long, value_name = "IP")]
     node_ip: Option<String>,
@@ -18,7 +21,7 @@ pub struct Attach {
 
 impl Attach {
     pub async fn run(self, context: &Context) -> Result<Exit, Error> {
-        let recorded = Recorded::load(context, &self.document)?;
+        let recorded = Recorded::load(context, &self.which)?;
         let node = match &self.node_ip {
             Some(ip) => recorded.node(ip)?,
             None => recorded.head()?,

@@ -4,7 +4,7 @@ use super::{
     context::Context,
     error::Error,
     flow::{self, Request},
-    load::{documented_state, documents},
+    load::{Overrides, documented_state, documents},
     plan::Selection,
 };
 use crate::exit::Exit;
@@ -30,7 +30,8 @@ pub struct Destroy {
 
 impl Destroy {
     pub async fn run(self, context: &Context) -> Result<Exit, Error> {
-        remove(context, &self.documents, self.delete_managed_storage, &self.selection, "destroy", self.yes).await
+        remove(context, &self.documents, Vec::new(), self.delete_managed_storage, &self.selection, "destroy", self.yes)
+            .await
     }
 }
 
@@ -38,12 +39,13 @@ impl Destroy {
 pub async fn remove(
     context: &Context,
     paths: &[PathBuf],
+    overrides: Overrides,
     delete_data: bool,
     selection: &Selection,
     command: &str,
     yes: bool,
 ) -> Result<Exit, Error> {
-    let loaded = documents(context, paths, Vec::new(), Purpose::Plan)?;
+    let loaded = documents(context, paths, overrides, Purpose::Plan)?;
     let world = context.world(documented_state(&loaded.documents)?)?;
     let scopes: BTreeSet<Scope> = loaded.documents.iter().map(Document::scope).collect();
     let request = Request {

@@ -3,7 +3,7 @@
 use super::{
     context::Context,
     error::Error,
-    nodes::{Recorded, output},
+    nodes::{Recorded, Which, output},
 };
 use crate::{
     exit::Exit,
@@ -14,13 +14,12 @@ use cloudtik_core::{
     host::{Chunk, Command, Host},
     state::Record,
 };
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 #[derive(Args)]
 pub struct Exec {
-    /// The cluster's document
-    #[arg(value_name = "FILE")]
-    document: PathBuf,
+    #[command(flatten)]
+    which: Which,
     /// The command, for a shell
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -34,7 +33,7 @@ pub struct Exec {
 
 impl Exec {
     pub async fn run(self, context: &Context) -> Result<Exit, Error> {
-        let recorded = Recorded::load(context, &self.document)?;
+        let recorded = Recorded::load(context, &self.which)?;
         let head = recorded.head()?;
         let command = Command::new(["/bin/sh", "-c", &self.command.join(" ")]);
         if self.all_nodes {

@@ -3,7 +3,7 @@
 use super::{
     context::Context,
     error::Error,
-    nodes::{Recorded, output},
+    nodes::{Recorded, Which, output},
 };
 use crate::{exit::Exit, view::tables::Block};
 use clap::Args;
@@ -13,13 +13,12 @@ use cloudtik_core::{
     origin::Entry,
     state::Record,
 };
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 #[derive(Args)]
 pub struct Info {
-    /// The cluster's document
-    #[arg(value_name = "FILE")]
-    document: PathBuf,
+    #[command(flatten)]
+    which: Which,
     /// Print only the number of workers
     #[arg(long, group = "one")]
     total_workers: bool,
@@ -33,7 +32,7 @@ pub struct Info {
 
 impl Info {
     pub async fn run(self, context: &Context) -> Result<Exit, Error> {
-        let recorded = Recorded::load(context, &self.document)?;
+        let recorded = Recorded::load(context, &self.which)?;
         let head = recorded.head()?;
         let workers = recorded.workers();
         let sum =
@@ -64,7 +63,7 @@ impl Info {
             });
             return context.event("info", json);
         }
-        let file = self.document.display();
+        let file = self.which.arguments();
         let mut block = Block::new();
         block.heading(format!("Cluster {}", recorded.cluster.name));
         block.pair("workspace", &recorded.cluster.workspace);

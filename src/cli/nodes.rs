@@ -3,8 +3,9 @@
 use super::{
     context::{Context, World},
     error::Error,
-    load,
+    load::{self, Overrides},
 };
+use clap::Args;
 use cloudtik_core::{
     Diagnostic, Failure, FailureKind, Scope, Value,
     document::Cluster,
@@ -12,6 +13,29 @@ use cloudtik_core::{
     state::{Record, Snapshot},
 };
 use std::{path::PathBuf, sync::Arc};
+
+/// The cluster that a verb is about.
+#[derive(Args)]
+pub struct Which {
+    /// The cluster's document
+    #[arg(value_name = "FILE")]
+    pub document: PathBuf,
+    /// Use this name instead of the document's
+    #[arg(short = 'n', long, value_name = "NAME")]
+    cluster_name: Option<String>,
+}
+
+impl Which {
+    pub fn overrides(&self) -> Overrides {
+        self.cluster_name.iter().map(|name| ("cluster_name".to_string(), name.as_str().into())).collect()
+    }
+
+    /// As a command line names it.
+    pub fn arguments(&self) -> String {
+        let name = self.cluster_name.iter().map(|name| format!(" -n {name}"));
+        format!("{}{}", self.document.display(), name.collect::<String>())
+    }
+}
 
 /// A cluster's document together with what is recorded of it.
 pub struct Recorded {
@@ -22,8 +46,8 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    pub fn load(context: &Context, document: &PathBuf) -> Result<Self, Error> {
-        let (cluster, world) = load::cluster(context, document, Vec::new())?;
+    pub fn load(context: &Context, which: &Which) -> Result<Self, Error> {
+        let (cluster, world) = load::cluster(context, &which.document, which.overrides())?;
         let scope = Scope::cluster(&cluster.workspace, &cluster.name);
         let state = world.store.read(&scope)?;
         Ok(Recorded { cluster, world, scope, state })

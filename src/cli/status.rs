@@ -3,7 +3,7 @@
 use super::{
     context::Context,
     error::Error,
-    nodes::{Recorded, output},
+    nodes::{Recorded, Which, output},
 };
 use crate::{
     exit::Exit,
@@ -16,21 +16,17 @@ use cloudtik_core::{
     state::{Record, Status as Made},
 };
 use cloudtik_engine::RefreshPolicy;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Args)]
 pub struct Status {
-    /// The cluster's document
-    #[arg(value_name = "FILE")]
-    document: PathBuf,
+    #[command(flatten)]
+    which: Which,
 }
 
 impl Status {
     pub async fn run(self, context: &Context) -> Result<Exit, Error> {
-        let recorded = Recorded::load(context, &self.document)?;
+        let recorded = Recorded::load(context, &self.which)?;
         let scopes = BTreeSet::from([recorded.scope.clone()]);
         let state = recorded.world.read(&scopes)?;
         let progress = Progress::new(&context.out);

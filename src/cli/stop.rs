@@ -1,15 +1,13 @@
 //! `cloudtik stop`: a cluster, removed.
 
-use super::{context::Context, destroy, error::Error, plan::Selection};
+use super::{context::Context, destroy, error::Error, nodes::Which, plan::Selection};
 use crate::exit::Exit;
 use clap::Args;
-use std::path::PathBuf;
 
 #[derive(Args)]
 pub struct Stop {
-    /// The cluster's document
-    #[arg(value_name = "FILE")]
-    document: PathBuf,
+    #[command(flatten)]
+    which: Which,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -18,6 +16,15 @@ pub struct Stop {
 impl Stop {
     pub async fn run(self, context: &Context) -> Result<Exit, Error> {
         let all = Selection { refresh: "all".into(), ..Selection::default() };
-        destroy::remove(context, &[self.document], false, &all, "stop", self.yes).await
+        destroy::remove(
+            context,
+            std::slice::from_ref(&self.which.document),
+            self.which.overrides(),
+            false,
+            &all,
+            "stop",
+            self.yes,
+        )
+        .await
     }
 }

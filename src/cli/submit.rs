@@ -5,7 +5,7 @@ use super::{
     error::Error,
     exec,
     load::Program,
-    nodes::{Recorded, output},
+    nodes::{Recorded, Which, output},
 };
 use crate::exit::Exit;
 use clap::Args;
@@ -14,9 +14,8 @@ use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub struct Submit {
-    /// The cluster's document
-    #[arg(value_name = "FILE")]
-    document: PathBuf,
+    #[command(flatten)]
+    which: Which,
     /// A .py, .jar or .sh on this machine
     #[arg(value_name = "SCRIPT")]
     script: PathBuf,
@@ -32,9 +31,9 @@ impl Submit {
     pub async fn run(self, context: &Context) -> Result<Exit, Error> {
         let content = std::fs::read(&self.script).map_err(Error::io(format!("read `{}`", self.script.display())))?;
         let name = file_name(&self.script)?;
-        let recorded = Recorded::load(context, &self.document)?;
+        let recorded = Recorded::load(context, &self.which)?;
         let head = recorded.head()?;
-        let (program, _) = Program::load(context, std::slice::from_ref(&self.document), Vec::new())?;
+        let (program, _) = Program::load(context, std::slice::from_ref(&self.which.document), self.which.overrides())?;
         let compiled = program.compiled.get(&recorded.scope).cloned().unwrap_or_default();
         let remote = format!("{}/user/jobs/{name}", output(&head, "home"));
         let options: Vec<String> = self.runtime_options.split_whitespace().map(String::from).collect();

@@ -3,17 +3,15 @@
 use super::{
     context::Context,
     error::Error,
-    nodes::{Recorded, output},
+    nodes::{Recorded, Which, output},
 };
 use crate::exit::Exit;
 use clap::Args;
-use std::path::PathBuf;
 
 #[derive(Args)]
 pub struct WorkerIps {
-    /// The cluster's document
-    #[arg(value_name = "FILE")]
-    document: PathBuf,
+    #[command(flatten)]
+    which: Which,
     /// What stands between addresses [default: a new line]
     #[arg(long, value_name = "TEXT", default_value = "\n", hide_default_value = true)]
     separator: String,
@@ -21,7 +19,7 @@ pub struct WorkerIps {
 
 impl WorkerIps {
     pub fn run(self, context: &Context) -> Result<Exit, Error> {
-        let recorded = Recorded::load(context, &self.document)?;
+        let recorded = Recorded::load(context, &self.which)?;
         recorded.head()?;
         let ips: Vec<String> = recorded.workers().iter().map(|r| output(r, "ip")).collect();
         if context.out.is_json() {

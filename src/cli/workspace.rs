@@ -5,7 +5,7 @@ use super::{
     destroy,
     error::Error,
     flow::{self, Request},
-    load::{Program, documented_state, documents},
+    load::{Overrides, Program, documented_state, documents},
     nodes::{instances, output},
     plan::Selection,
     start,
@@ -42,26 +42,38 @@ pub enum Workspace {
     Clusters(Look),
 }
 
+/// The workspace that a verb is about.
 #[derive(Args)]
-pub struct Change {
+struct Which {
     /// The workspace's document
     #[arg(value_name = "FILE")]
     document: PathBuf,
-    /// Do not ask
-    #[arg(short, long)]
-    yes: bool,
     /// Use this name instead of the document's
     #[arg(short = 'n', long, value_name = "NAME")]
     workspace_name: Option<String>,
+}
+
+impl Which {
+    fn overrides(&self) -> Overrides {
+        self.workspace_name.iter().map(|name| ("workspace_name".to_string(), name.as_str().into())).collect()
+    }
+}
+
+#[derive(Args)]
+pub struct Change {
+    #[command(flatten)]
+    which: Which,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
     #[command(flatten)]
     selection: Selection,
 }
 
 #[derive(Args)]
 pub struct Delete {
-    /// The workspace's document
-    #[arg(value_name = "FILE")]
-    document: PathBuf,
+    #[command(flatten)]
+    which: Which,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -72,9 +84,8 @@ pub struct Delete {
 
 #[derive(Args)]
 pub struct Look {
-    /// The workspace's document
-    #[arg(value_name = "FILE")]
-    document: PathBuf,
+    #[command(flatten)]
+    which: Which,
 }
 
 impl Workspace {
@@ -92,9 +103,8 @@ impl Workspace {
 
 impl Change {
     async fn run(self, context: &Context, command: &str) -> Result<Exit, Error> {
-        let overrides =
-            self.workspace_name.map(|name| ("workspace_name".to_string(), name.into())).into_iter().collect();
-        start::create(context, &[self.document], overrides, &self.selection, command, self.yes).await
+        let overrides = self.which.overrides();
+        start::create(context, &[self.which.document], overrides, &self.selection, command, self.yes).await
     }
 }
 
@@ -102,19 +112,21 @@ impl Delete {
     async fn run(self, context: &Context) -> Result<Exit, Error> {
         let all = Selection { refresh: "all".into(), ..Selection::default() };
         let data = self.delete_managed_storage;
-        destroy::remove(context, &[self.document], data, &all, "workspace delete", self.yes).await
+        let overrides = self.which.overrides();
+        destroy::remove(context, &[self.which.document], overrides, data, &all, "workspace delete", self.yes).await
     }
 }
 
 impl Look {
     fn load(&self, context: &Context) -> Result<(document::Workspace, World), Error> {
-        let loaded = documents(context, std::slice::from_ref(&self.document), Vec::new(), Purpose::Plan)?;
+        let loaded =
+            documents(context, std::slice::from_ref(&self.which.document), self.which.overrides(), Purpose::Plan)?;
         let world = context.world(documented_state(&loaded.documents)?)?;
         match loaded.documents.into_iter().next() {
             Some(Document::Workspace(workspace)) => Ok((workspace, world)),
             _ => Err(Error::request(
                 Diagnostic::error("not-a-workspace", "this verb needs a workspace document")
-                    .detail(format!("`{}` is a cluster", self.document.display()))
+                    .detail(format!("`{}` is a cluster", self.which.document.display()))
                     .hint("give the file without `cluster_name`"),
             )),
         }
@@ -122,7 +134,8 @@ impl Look {
 
     /// The upstream's words for a workspace's existence, decided by a plan instead of by counting.
     async fn status(self, context: &Context) -> Result<Exit, Error> {
-        let (program, world) = Program::load(context, &[self.document], Vec::new())?;
+        let (program, world) =
+            Program::load(context, std::slice::from_ref(&self.which.document), self.which.overrides())?;
         let request = Request {
             mode: Mode::Normal,
             declarations: &program.declarations,

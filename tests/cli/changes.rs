@@ -63,6 +63,24 @@ fn a_cluster_comes_changes_and_goes() {
 }
 
 #[test]
+fn one_document_makes_clusters_of_several_names() {
+    let bench = Bench::new();
+    bench.must("apply . -y");
+    bench.write("job.sh", "#!/bin/sh\nprintf '%s\\n' \"$*\"\n");
+    bench.must("start cluster.yaml -n other --min-workers 0 -y");
+    let clusters = bench.must("workspace clusters workspace.yaml").stdout;
+    assert!(clusters.contains("bare ") && clusters.contains("other "), "{clusters}");
+    assert!(bench.must("status cluster.yaml -n other").stdout.starts_with("Total 1 nodes."));
+    assert_ne!(bench.must("head-ip cluster.yaml -n other").stdout, bench.must("head-ip cluster.yaml").stdout);
+    assert_eq!(bench.must("exec cluster.yaml -n other echo -n hello").stdout, "hello");
+    assert_eq!(bench.must("submit cluster.yaml -n other job.sh one -n").stdout, "one -n\n");
+    assert!(bench.must("info cluster.yaml -n other").stdout.contains("cloudtik stop cluster.yaml -n other\n"));
+    bench.must("stop cluster.yaml -n other -y");
+    assert_eq!(bench.quiet("head-ip cluster.yaml -n other").code, 3);
+    assert!(bench.must("status cluster.yaml").stdout.starts_with("Total 3 nodes."));
+}
+
+#[test]
 fn what_is_destroyed_leaves_only_history() {
     let mut bench = Bench::new();
     bench.must("apply . -y");
