@@ -277,6 +277,19 @@ fn at(name: &'static str, address: &'static str) -> impl Fn(&Json) -> bool {
     move |event| event["event"] == name && event["address"].as_str().is_some_and(|a| a.ends_with(address))
 }
 
+#[test]
+fn the_example_is_planned_whole() {
+    let bench = Bench::new(Some("loopback"));
+    example(&bench);
+    let changes = bench.plan().changes();
+    let count = |kind: &str| changes.iter().filter(|c| c.starts_with(&format!("create {kind}."))).count();
+    assert_eq!(count("instance"), 4);
+    assert_eq!(count("service"), 5, "a master, a history server and three workers");
+    assert_eq!(count("endpoint"), 2);
+    assert!(changes.iter().all(|c| c.starts_with("create ")), "{changes:?}");
+    assert!(!bench.state().exists(), "a plan makes nothing");
+}
+
 mod slow {
     use super::*;
 
