@@ -1,35 +1,43 @@
 //! Two runs on one scope.
 
 use crate::bench::Bench;
-use std::{
-    io::{BufRead, BufReader},
-    process::Stdio,
+use cloudtik_core::{
+    Scope,
+    state::{Holder, Store},
 };
+use cloudtik_redb::RedbStore;
 
-/// The first run is stopped as a shell does it, as soon as it says that it has begun: it has the lock then.
+/// The test itself is the first run: it holds the lock for as long as the second one needs to find that out.
 #[test]
 fn a_second_run_is_told_who_holds_the_lock() {
     let bench = Bench::new();
     bench.must("apply . -y");
-    let args = ["destroy", ".", "-y", "--json"];
-    let mut holder = bench.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let pid = rustix::process::Pid::from_child(&holder);
-    let mut line = String::new();
-    let mut events = BufReader::new(holder.stdout.take().unwrap());
-    while !line.contains("refresh-started") {
-        line.clear();
-        assert!(events.read_line(&mut line).unwrap() > 0, "the holder ended before it began");
+    let holder = Holder {
+        user: "grace".into(),
+        host: "laptop".into(),
+        pid: std::process::id(),
+        started: 0,
+        since: "2026-01-02T03:04:05Z".parse().unwrap(),
+        doing: "destroy".into(),
+    };
+    let lock = RedbStore::new(bench.path("state")).lock(&Scope::workspace("demo"), &holder).unwrap();
+    for line in ["apply workspace.yaml -y", "destroy . -y", "workspace update workspace.yaml -y"] {
+        let ran = bench.quiet(line);
+        assert_eq!(ran.code, 5, "{line}: {}", ran.stderr);
+        // The owner's number is as long as it is: the message is compared without its line breaks.
+        let said = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        let expected = format!(
+            "error[locked]: workspace/demo is locked by grace (pid {} on laptop), `destroy` since 2026-01-02T03:04:05Z \
+             hint: wait for it to end, or interrupt it there 1 error",
+            std::process::id()
+        );
+        assert_eq!(said, expected, "{line}");
     }
-    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
-    let ran = bench.quiet("apply workspace.yaml -y");
-    let list = bench.quiet("state list");
-    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
-    assert_eq!(ran.code, 5, "{}", ran.stderr);
-    assert_eq!(list.code, 0, "reading never waits");
-    assert!(holder.wait().unwrap().success());
-    // The owner's number and name are as long as they are: the message is compared without its line breaks.
-    let said = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
-    let owner = format!("error[locked]: workspace/demo is locked by ada (pid {} on ", holder.id());
-    assert!(said.starts_with(&owner) && said.contains("), `destroy` since 20"), "{said}");
-    assert!(said.ends_with("hint: wait for it to end, or interrupt it there 1 error"), "{said}");
+    for line in
+        ["plan .", "state list", "workspace info workspace.yaml", "history workspace.yaml", "status cluster.yaml"]
+    {
+        assert_eq!(bench.quiet(line).code, 0, "reading never waits: {line}");
+    }
+    drop(lock);
+    bench.must("apply . -y");
 }
