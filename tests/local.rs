@@ -4,7 +4,11 @@
 
 mod common;
 
-use common::{Bench, http, machine, root, slower};
+use common::{
+    Bench, http,
+    machine::{self, slower},
+    root,
+};
 use serde_json::Value as Json;
 use std::{
     fs,
@@ -354,7 +358,7 @@ fn sixty_four_nodes_start_within_two_seconds() {
     assert_eq!(run.out.lines().filter(of_nodes).count(), 64);
     let phase = Duration::from_millis(run.event("apply-finished")["elapsed_ms"].as_u64().unwrap());
     println!(
-        "64 nodes: {} ms, {:.1} ms each; the whole apply {} ms; load {others:.1} per core",
+        "64 nodes: {} ms, {:.1} ms each; the whole apply {} ms; others make it {others:.1} times slower",
         phase.as_millis(),
         phase.as_secs_f64() * 1000.0 / 64.0,
         whole.as_millis()

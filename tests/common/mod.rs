@@ -298,11 +298,3 @@ fn share(from: &Path, to: &Path) {
         }
     }
 }
-
-/// How much slower this machine is than a free one, by the work that others have on it: 1 when there is a free core.
-pub fn slower() -> f64 {
-    let load = fs::read_to_string("/proc/loadavg").unwrap();
-    let load: f64 = load.split(' ').next().unwrap().parse().unwrap();
-    let cores = std::thread::available_parallelism().unwrap().get() as f64;
-    (load / cores).max(1.0)
-}
