@@ -108,7 +108,9 @@ fn lifecycle(model: &'static str) {
     assert_eq!(isolated, model != "loopback");
     let url = bench.ok(&["--json", "info", "cluster.yaml"]).json()["endpoints"]["web"].as_str().unwrap().to_owned();
     assert_eq!(http::get(&url).unwrap().0, 200);
-    let mine: Vec<_> = bench.processes();
+    let info = bench.ok(&["info", "cluster.yaml"]).out;
+    assert!(info.lines().any(|l| l.contains("node model") && l.ends_with(model)), "{info}");
+    let mine = bench.processes();
     assert!(mine.len() > at_first);
     assert_eq!(machine::exposed(&mine), [""; 0]);
     workers_come_and_go(&bench);
@@ -272,12 +274,30 @@ fn killed_at_random(model: &'static str, seeds: u64) {
     let seeds = std::env::var("CLOUDTIK_TEST_SEEDS").map_or(seeds, |n| n.parse().unwrap());
     for seed in 0..seeds {
         let delay = Duration::from_micros(5_000 + seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 145_000);
-        killed_after(&bench, delay, &["apply", "workspace.yaml", "cluster.yaml", "--yes"]);
-        if seed % 2 == 0 {
+        let apply = ["apply", "workspace.yaml", "cluster.yaml", "--yes"];
+        let workers = match seed % 3 {
+            // In the middle of an edit that adds a node, and one that takes two away.
+            2 => {
+                bench.converge();
+                let document = |workers| cluster("c", "w", workers, "", "");
+                bench.write("cluster.yaml", &document(3));
+                killed_after(&bench, delay, &apply);
+                bench.converge();
+                bench.write("cluster.yaml", &document(1));
+                killed_after(&bench, delay, &apply);
+                1
+            }
+            _ => {
+                killed_after(&bench, delay, &apply);
+                2
+            }
+        };
+        if seed % 3 != 1 {
             bench.converge();
             let status = bench.ok(&["--json", "status", "cluster.yaml"]).json();
-            assert_eq!(status["running"], 3, "seed {seed}: {status}");
-            assert_eq!(nodes(&bench, "w").as_object().unwrap().len(), 3, "seed {seed}");
+            assert_eq!(status["running"], workers + 1, "seed {seed}: {status}");
+            assert_eq!(nodes(&bench, "w").as_object().unwrap().len(), workers + 1, "seed {seed}");
+            bench.write("cluster.yaml", &cluster("c", "w", 2, "", ""));
         }
         let traces = bench.traces();
         if seed % 4 == 0 {
