@@ -13,6 +13,7 @@ use std::{
     os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -152,6 +153,31 @@ impl Bench {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         let code = output.status.code().unwrap_or(-1);
         Run { code, out: text(output.stdout), err: text(output.stderr), took: since.elapsed() }
+    }
+
+    /// Runs the program, which must succeed, and looks once a second while it runs.
+    #[track_caller]
+    pub fn watched(&self, args: &[&str], look: impl Fn()) -> Run {
+        let since = Instant::now();
+        let child = self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (done, ended) = mpsc::channel();
+        let wait = std::thread::spawn(move || {
+            let output = child.wait_with_output().unwrap();
+            done.send(since.elapsed()).unwrap();
+            output
+        });
+        let took = loop {
+            match ended.recv_timeout(Duration::from_secs(1)) {
+                Ok(took) => break took,
+                Err(_) => look(),
+            }
+        };
+        let output = wait.join().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let run =
+            Run { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr), took };
+        assert_eq!(run.code, 0, "{}\n{}{}", args.join(" "), run.out, run.err);
+        run
     }
 
     /// Runs the program, which must succeed.
