@@ -4,6 +4,7 @@ use super::{
     context::{Context, World, who},
     error::Error,
     interrupt,
+    load::Program,
 };
 use crate::{
     exit::Exit,
@@ -31,6 +32,23 @@ pub struct Request<'a> {
     pub command: &'a str,
     /// Apply without asking.
     pub yes: bool,
+}
+
+impl<'a> Request<'a> {
+    /// What documents ask for, after a look at the world, with everything else as it is without flags.
+    pub fn of(program: &'a Program, command: &'a str) -> Self {
+        Request {
+            mode: Mode::Normal,
+            declarations: &program.declarations,
+            scopes: &program.scopes,
+            options: Options::default(),
+            refresh: RefreshPolicy::All,
+            notes: &program.notes,
+            sources: &program.sources,
+            command,
+            yes: false,
+        }
+    }
 }
 
 pub struct Planned {

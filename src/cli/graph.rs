@@ -8,8 +8,7 @@ use super::{
 };
 use crate::{exit::Exit, view::graph};
 use clap::{Args, ValueEnum};
-use cloudtik_core::plan::{Action, Mode, Plan};
-use cloudtik_engine::{Options, RefreshPolicy};
+use cloudtik_core::plan::{Action, Plan};
 use std::{collections::HashMap, path::PathBuf};
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -36,18 +35,7 @@ pub struct Graph {
 impl Graph {
     pub async fn run(self, context: &Context) -> Result<Exit, Error> {
         let (program, world) = Program::load(context, &self.documents, Vec::new())?;
-        let request = Request {
-            mode: Mode::Normal,
-            declarations: &program.declarations,
-            scopes: &program.scopes,
-            options: Options::default(),
-            refresh: RefreshPolicy::All,
-            notes: &[],
-            sources: &program.sources,
-            command: "graph",
-            yes: false,
-        };
-        let planned = flow::plan(context, &world, &request).await?;
+        let planned = flow::plan(context, &world, &Request::of(&program, "graph")).await?;
         let all = self.all || planned.plan.is_empty();
         let graph = resources(&planned.plan, &program, all);
         let text = match self.format {

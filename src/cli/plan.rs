@@ -83,14 +83,9 @@ impl Plan {
             &world,
             &Request {
                 mode: if self.destroy { Mode::Destroy } else { Mode::Normal },
-                declarations: &program.declarations,
-                scopes: &program.scopes,
                 options: self.selection.options(false),
                 refresh: self.selection.policy(),
-                notes: &program.notes,
-                sources: &program.sources,
-                command: "plan",
-                yes: false,
+                ..Request::of(&program, "plan")
             },
         )
         .await?;

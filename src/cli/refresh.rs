@@ -9,11 +9,9 @@ use super::{
 use crate::{exit::Exit, view};
 use clap::Args;
 use cloudtik_core::{
-    plan::Mode,
     provider::Presence,
     state::{Entry, Mutation, Record},
 };
-use cloudtik_engine::{Options, RefreshPolicy};
 use jiff::Timestamp;
 use std::path::PathBuf;
 
@@ -27,18 +25,7 @@ pub struct Refresh {
 impl Refresh {
     pub async fn run(self, context: &Context) -> Result<Exit, Error> {
         let (program, world) = Program::load(context, &self.documents, Vec::new())?;
-        let request = Request {
-            mode: Mode::Normal,
-            declarations: &program.declarations,
-            scopes: &program.scopes,
-            options: Options::default(),
-            refresh: RefreshPolicy::All,
-            notes: &[],
-            sources: &program.sources,
-            command: "refresh",
-            yes: true,
-        };
-        let planned = flow::plan(context, &world, &request).await?;
+        let planned = flow::plan(context, &world, &Request::of(&program, "refresh")).await?;
         let mut noted = 0;
         for (scope, mut lock) in world.lock(&program.scopes, "refresh")? {
             let mutations: Vec<Mutation> = lock

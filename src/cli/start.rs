@@ -9,7 +9,6 @@ use super::{
 };
 use crate::exit::Exit;
 use clap::Args;
-use cloudtik_core::plan::Mode;
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -54,15 +53,10 @@ pub async fn create(
 ) -> Result<Exit, Error> {
     let (program, world) = Program::load(context, paths, overrides)?;
     let request = Request {
-        mode: Mode::Normal,
-        declarations: &program.declarations,
-        scopes: &program.scopes,
         options: selection.options(false),
         refresh: selection.policy(),
-        notes: &program.notes,
-        sources: &program.sources,
-        command,
         yes,
+        ..Request::of(&program, command)
     };
     flow::change(context, &world, &request).await
 }

@@ -19,10 +19,9 @@ use cloudtik_config::Purpose;
 use cloudtik_core::{
     Diagnostic, Scope,
     document::{self, Document},
-    plan::{Action, Mode},
+    plan::Action,
     state::{Snapshot, Store},
 };
-use cloudtik_engine::{Options, RefreshPolicy};
 use std::path::PathBuf;
 
 #[derive(Subcommand)]
@@ -136,18 +135,7 @@ impl Look {
     async fn status(self, context: &Context) -> Result<Exit, Error> {
         let (program, world) =
             Program::load(context, std::slice::from_ref(&self.which.document), self.which.overrides())?;
-        let request = Request {
-            mode: Mode::Normal,
-            declarations: &program.declarations,
-            scopes: &program.scopes,
-            options: Options::default(),
-            refresh: RefreshPolicy::All,
-            notes: &[],
-            sources: &program.sources,
-            command: "workspace status",
-            yes: false,
-        };
-        let planned = flow::plan(context, &world, &request).await?;
+        let planned = flow::plan(context, &world, &Request::of(&program, "workspace status")).await?;
         let missing = planned.plan.changes.iter().filter(|c| c.action == Action::Create).count();
         let stored = planned.plan.changes.iter().any(|c| c.address.kind() == "bucket" && c.action != Action::Create);
         let declared = program.declarations.len();
