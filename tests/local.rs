@@ -12,6 +12,7 @@ use common::{
 use serde_json::Value as Json;
 use std::{
     fs,
+    io::Read,
     process::{Command, Stdio},
     sync::{PoisonError, RwLock, mpsc},
     time::{Duration, Instant},
@@ -316,6 +317,31 @@ fn killed_after(bench: &Bench, delay: Duration, args: &[&str]) {
     assert_eq!(timer.recv_timeout(delay), Err(mpsc::RecvTimeoutError::Timeout));
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// The checks of these tests can fail.
+#[test]
+fn what_should_not_be_there_would_be_seen() {
+    let bench = Bench::new(None);
+    let traces = bench.traces();
+    assert_eq!(traces.rest(&bench.path("")), [""; 0]);
+    let listen = "import socket,sys
+s=socket.create_server((sys.argv[1],0)); print('up',flush=True); sys.stdin.read()";
+    let start = |address: &str| {
+        let mut command = Command::new("python3");
+        command.args(["-c", listen, address]).env("CLOUDTIK_LOCAL", bench.state());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = [0; 3];
+        child.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
+        child
+    };
+    for (address, exposed) in [("127.0.0.7", 0), ("0.0.0.0", 1)] {
+        let mut child = start(address);
+        assert_eq!(machine::exposed(&bench.processes()).len(), exposed, "{address}");
+        assert_eq!(traces.rest(&bench.path("")).len(), 1, "the process itself");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }
 
 #[test]
