@@ -8,10 +8,11 @@ use crate::{
     Registry,
     journal::{self, Journal},
     queue::Queue,
+    standing::{Standing, standings},
     worker::{self, Report, Work, bug},
 };
 use cloudtik_core::{
-    Address, Attrs, Digest, Effect, Failure, FailureKind, ProviderName, Reference, Scope, Value,
+    Address, Attrs, Effect, Failure, FailureKind, ProviderName, Reference, Scope, Value,
     event::{Event, Observer},
     plan::{Operation, OperationId, Plan, Verb},
     provider::{Call, Outcome},
@@ -20,7 +21,7 @@ use cloudtik_core::{
 };
 use jiff::Timestamp;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Instant,
 };
@@ -133,7 +134,12 @@ fn check(plan: &Plan, state: &BTreeMap<Scope, Snapshot>) -> Result<(), ApplyErro
     }
     for (scope, base) in &plan.base {
         let now = state.get(scope).ok_or_else(|| ApplyError::NotLocked { scope: scope.clone() })?;
-        if now.lineage != base.lineage && !(base.lineage.is_empty() && now.records.is_empty()) {
+        // A plan for a scope without history may itself have begun one.
+        let begun_here = || {
+            let own: HashSet<&OperationId> = plan.operations.iter().map(|op| &op.id).collect();
+            now.records.values().all(|r| own.contains(&r.operation))
+        };
+        if now.lineage != base.lineage && !(base.lineage.is_empty() && begun_here()) {
             return Err(ApplyError::OtherHistory { scope: scope.clone() });
         }
     }
@@ -172,7 +178,7 @@ impl Run<'_> {
             operations: self.plan.operations.len(),
             expected_ms: self.plan.estimate.milliseconds,
         });
-        self.refuse_moved();
+        self.take_stock();
         loop {
             let asked = *self.options.interrupt.borrow();
             let starting = if asked == Interrupt::No { self.start_ready() } else { Vec::new() };
@@ -191,27 +197,16 @@ impl Run<'_> {
         self.finish().await
     }
 
-    /// Refuses operations that rely on records which have changed since the plan was made.
-    fn refuse_moved(&mut self) {
-        let mut digests: HashMap<Address, Option<Digest>> = HashMap::new();
-        let records = &self.records;
-        let mut now = |address: &Address| -> Option<Digest> {
-            digests.entry(address.clone()).or_insert_with(|| records.get(address).map(|r| r.digest())).clone()
-        };
-        let moved: Vec<(usize, Address)> = self
-            .plan
-            .operations
-            .iter()
-            .enumerate()
-            .filter_map(|(at, op)| {
-                if now(&op.address) != op.prior {
-                    return Some((at, op.address.clone()));
-                }
-                let other = op.relies_on.iter().find(|(address, digest)| now(address).as_ref() != Some(digest));
-                other.map(|(address, _)| (at, address.clone()))
-            })
-            .collect();
-        for (at, what) in moved {
+    /// Passes over what an earlier run of this plan did, and refuses operations that rely on records which have changed.
+    fn take_stock(&mut self) {
+        let standings = standings(self.plan, &self.records);
+        for (at, standing) in standings.iter().enumerate() {
+            if *standing == Standing::Done {
+                self.queue.done(at);
+            }
+        }
+        for (at, standing) in standings.into_iter().enumerate() {
+            let Standing::Moved(what) = standing else { continue };
             let op = &self.plan.operations[at];
             let failure = Failure::new(
                 FailureKind::Invalid,
@@ -327,7 +322,10 @@ impl Run<'_> {
             if let Some(old) = &old {
                 record.deposed = old.deposed.clone();
                 match &op.verb {
-                    Verb::CreateBeside { key } if !old.only_deposed => depose(&mut record, key, old),
+                    // What an earlier run of this plan made is the new object, not the one it takes the place of.
+                    Verb::CreateBeside { key } if !old.only_deposed && old.operation != op.id => {
+                        depose(&mut record, key, old);
+                    }
                     Verb::Update => {
                         let mut outputs = old.outputs.clone();
                         outputs.append(&mut record.outputs);

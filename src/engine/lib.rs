@@ -16,6 +16,7 @@ mod planner;
 mod queue;
 mod registry;
 mod settle;
+mod standing;
 mod targets;
 mod worker;
 

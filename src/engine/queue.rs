@@ -69,9 +69,9 @@ impl Queue {
         self.advance(at, Stage::Created, Needs::Created);
     }
 
-    /// The operation is complete.
+    /// The operation is complete, or was before the run.
     pub fn done(&mut self, at: usize) {
-        if self.graph[NodeIndex::new(at)] == Stage::Running {
+        if self.graph[NodeIndex::new(at)] != Stage::Created {
             self.created(at);
         }
         self.advance(at, Stage::Done, Needs::Ready);

@@ -207,6 +207,30 @@ proptest! {
         }
     }
 
+    /// The same saved plan, applied again, goes on where its first run was cut off.
+    #[test]
+    fn a_saved_plan_is_finished_by_applying_it_again(before in sketch(), after in sketch()) {
+        let calm = Lab::default();
+        calm.apply(&declare(&before)).complete();
+        let plan = calm.plan(&declare(&after));
+        calm.world.guillotine.lift();
+        calm.apply_plan(&plan).complete();
+        for cut in 0..calm.world.guillotine.passed() {
+            let lab = Lab::default();
+            lab.apply(&declare(&before)).complete();
+            let plan = lab.plan(&declare(&after));
+            lab.world.guillotine.set(cut);
+            prop_assert!(matches!(lab.apply_plan(&plan), Run::Killed));
+            lab.world.guillotine.lift();
+            lab.apply_plan(&plan).complete();
+            prop_assert_eq!(lab.world.shape(), calm.world.shape(), "killed at boundary {}", cut);
+            prop_assert!(lab.plan(&declare(&after)).is_empty());
+            lab.world.forget_calls();
+            lab.apply_plan(&plan).complete();
+            prop_assert!(lab.world.calls().is_empty(), "a plan that is done is done again");
+        }
+    }
+
     /// The same for every append to the journal, with the batch lost and with it stored.
     #[test]
     fn a_run_killed_at_any_append_is_finished_by_the_next(before in sketch(), after in sketch()) {

@@ -123,9 +123,23 @@ impl Lab {
         })
     }
 
+    /// Locks, settles and applies a plan that was made earlier.
     pub fn apply_plan(&self, plan: &Plan) -> Run {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(self.carry_out(plan, self.lock()))
+        runtime.block_on(async {
+            let work = async {
+                let mut lock = self.lock();
+                match settle(&self.registry(), &mut *lock, &Silent).await {
+                    Ok(()) => self.carry_out(plan, lock).await,
+                    Err(problem) => Run::Unsettled(problem),
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.world.guillotine.fallen() => Run::Killed,
+                run = work => run,
+            }
+        })
     }
 
     /// The lock; a run that was cut off may take a moment to let go of it.
