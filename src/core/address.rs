@@ -4,7 +4,13 @@
 //! by scope, kind and name, with numbers inside names ordered as numbers, so that `worker[2]` precedes `worker[10]`.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::{cmp::Ordering, fmt, str::FromStr, sync::Arc};
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+    sync::Arc,
+};
 
 /// What one document owns: the unit of state, of lock and of destroy.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,7 +76,7 @@ impl FromStr for Scope {
     }
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq)]
 struct Parts {
     scope: Scope,
     kind: Box<str>,
@@ -78,8 +84,16 @@ struct Parts {
 }
 
 /// The identity of one resource. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address(Arc<Parts>);
+
+/// Within a run nearly all addresses share a scope, so only what tells them apart is hashed.
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.kind.hash(state);
+        self.0.name.hash(state);
+    }
+}
 
 impl Address {
     /// `kind` must hold no dot and `name` must not be empty: both hold for every name that documents can produce.
@@ -98,6 +112,17 @@ impl Address {
 
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// Appends the full form; plans and journals write many, so this does without formatting.
+    pub fn write_to(&self, text: &mut String) {
+        match self.scope() {
+            Scope::Workspace { workspace } => ["workspace/", workspace].iter().for_each(|part| text.push_str(part)),
+            Scope::Cluster { workspace, cluster } => {
+                ["cluster/", workspace, "/", cluster].iter().for_each(|part| text.push_str(part));
+            }
+        }
+        [":", self.kind(), ".", self.name()].iter().for_each(|part| text.push_str(part));
     }
 
     /// `<kind>.<name>`.
@@ -132,7 +157,9 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}.{}", self.scope(), self.kind(), self.name())
+        let mut text = String::with_capacity(64);
+        self.write_to(&mut text);
+        f.pad(&text)
     }
 }
 
@@ -198,23 +225,31 @@ fn trim(number: &[u8]) -> &[u8] {
     &number[zeros..]
 }
 
-macro_rules! as_text {
-    ($type:ty) => {
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-                s.collect_str(self)
-            }
-        }
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
-            }
-        }
-    };
+impl Serialize for Scope {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
 }
 
-as_text!(Scope);
-as_text!(Address);
+impl<'de> Deserialize<'de> for Scope {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let mut text = String::with_capacity(64);
+        self.write_to(&mut text);
+        s.serialize_str(&text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
 
 /// The name of a provider as documents write it (`provider.type`), or `runtime` for what runs on nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

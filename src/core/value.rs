@@ -25,10 +25,22 @@ pub struct Reference {
     pub needs: Needs,
 }
 
+impl Reference {
+    fn text(&self) -> String {
+        let mut text = String::with_capacity(80);
+        self.address.write_to(&mut text);
+        text.push('#');
+        text.push_str(&self.attribute);
+        if self.needs == Needs::Created {
+            text.push_str("?created");
+        }
+        text
+    }
+}
+
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let needs = if self.needs == Needs::Created { "?created" } else { "" };
-        write!(f, "{}#{}{needs}", self.address, self.attribute)
+        f.pad(&self.text())
     }
 }
 
@@ -344,7 +356,7 @@ impl Serialize for Value {
             Value::Map(entries) => entries.serialize(s),
             Value::Unknown => one(s, "$unknown", &true),
             Value::Secret(secret) => one(s, "$secret", secret),
-            Value::Ref(reference) => one(s, "$ref", &reference.to_string()),
+            Value::Ref(reference) => one(s, "$ref", &reference.text()),
             Value::Concat(parts) => one(s, "$concat", parts),
         }
     }
