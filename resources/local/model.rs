@@ -13,7 +13,7 @@ use cloudtik_core::{
     declaration::{Declaration, Lifecycle, Rolling},
     diagnostic::{Diagnostic, Severity},
     document::{Cluster, Document, NodeType, Workspace},
-    node::{Compile, Endpoint, Node, Role},
+    node::{Compile, Endpoint, Files, Node, Role},
     provider::Provider,
     value::{Attrs, Needs, Value},
 };
@@ -90,6 +90,8 @@ impl Local {
             memory_mib,
             home: text(place.home(&instance::key(&address))),
             shared: Some(text(place.shared())),
+            files: Files::Shared,
+            data_disks: 0,
         };
         let rolling = (role == Role::Worker)
             .then(|| Rolling { group: kind.name.clone(), batch: (kind.count as usize / 4).max(1) });

@@ -1,8 +1,14 @@
 //! One way to reach a node, whatever it is: a namespace, a machine over SSH, a pod.
 
-use crate::{failure::Failure, value::Value};
-use std::{collections::BTreeMap, sync::Arc};
-use tokio::io::{AsyncRead, AsyncWrite};
+use crate::{
+    failure::{Failure, FailureKind},
+    value::Value,
+};
+use std::{collections::BTreeMap, pin::Pin, sync::Arc};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Bytes that [`Host::upload_from`] holds and sends at once.
+const PIECE: usize = 4 << 20;
 
 /// A program to run on a node. Nothing is interpreted by a shell unless `argv` names one.
 #[derive(Clone, Debug, Default)]
@@ -80,11 +86,65 @@ pub trait Host: Send + Sync {
     /// Replaces a file's content at once (write beside it, then rename), making folders as needed. `mode` is octal, as `0o644`.
     async fn upload(&self, path: &str, content: &[u8], mode: u32) -> Result<(), Failure>;
 
+    /// [`Host::upload`] of what `content` yields, however long it is: never more than a piece of it is held.
+    ///
+    /// Two uploads to one path must not run at once.
+    async fn upload_from(
+        &self,
+        path: &str,
+        content: &mut (dyn AsyncRead + Send + Unpin),
+        mode: u32,
+    ) -> Result<(), Failure> {
+        let operation = format!("upload {path}");
+        let beside = format!("{path}.uploading");
+        let begin = "case $1 in */*) mkdir -p \"${1%/*}\";; esac; : >\"$1\"";
+        succeed(&operation, self.run(&Command::sh(begin, [&beside])).await?)?;
+        loop {
+            let piece = piece(content).await.map_err(|e| {
+                Failure::new(FailureKind::Environment, &operation, format!("cannot read what to send: {e}"))
+            })?;
+            if piece.is_empty() {
+                break;
+            }
+            let append = Command::sh("cat >>\"$1\"", [&beside]).stdin(piece);
+            succeed(&operation, self.run(&append).await?)?;
+        }
+        let publish = "chmod \"$3\" \"$1\"; mv -f \"$1\" \"$2\"";
+        let publish = Command::sh(publish, [beside.as_str(), path, &format!("{mode:o}")]);
+        succeed(&operation, self.run(&publish).await?)
+    }
+
     /// The content of a file, `None` when there is none.
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Failure>;
 
     /// A TCP connection made from inside the node.
     async fn connect(&self, host: &str, port: u16) -> Result<Box<dyn Duplex>, Failure>;
+}
+
+/// The next bytes of a stream, as many as a piece has; fewer at its end, none after it.
+async fn piece(content: &mut (dyn AsyncRead + Send + Unpin)) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; PIECE];
+    let mut buffer = ReadBuf::new(&mut bytes);
+    while buffer.remaining() > 0 {
+        let before = buffer.filled().len();
+        std::future::poll_fn(|context| Pin::new(&mut *content).poll_read(context, &mut buffer)).await?;
+        if buffer.filled().len() == before {
+            break;
+        }
+    }
+    let count = buffer.filled().len();
+    bytes.truncate(count);
+    Ok(bytes)
+}
+
+fn succeed(operation: &str, output: Output) -> Result<(), Failure> {
+    match output.code {
+        0 => Ok(()),
+        code => {
+            let said = format!("exit code {code}: {}", output.error_text().trim_end());
+            Err(Failure::new(FailureKind::Command, operation, said))
+        }
+    }
 }
 
 /// Turns an instance's recorded `connection` into a [`Host`].

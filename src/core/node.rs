@@ -23,6 +23,15 @@ impl Role {
     }
 }
 
+/// Whose files a node sees: what must be brought to it follows from this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Files {
+    /// Those of the machine that cloudtik runs on, under the same paths: what is fetched there once is there for all nodes.
+    Shared,
+    /// Its own.
+    Own,
+}
+
 /// One declared node, for whatever runs on it. Values may be references to the instance's outputs.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -43,6 +52,9 @@ pub struct Node {
     pub home: Value,
     /// A folder that all nodes of the workspace share, if there is one: event logs, small tables.
     pub shared: Option<Value>,
+    pub files: Files,
+    /// Disks beside the root disk that come blank and are to be formatted and mounted on the node.
+    pub data_disks: usize,
 }
 
 /// A port on a node that users open in a browser or connect to.

@@ -6,7 +6,7 @@ use cloudtik_core::{
     Address, Attrs, Declaration, Failure, FailureKind, Origin, Reference, Scope, Tree, Value,
     document::{Auth, Cluster, Commands, NodeType, RuntimeSelection},
     host::{Chunk, Command, Connector, Duplex, Host, Output},
-    node::{Node, Role},
+    node::{Files, Node, Role},
     origin::{Entry, TreeValue},
     plan::OperationId,
     provider::{Call, Observed, Presence, Provider, Refresh, Subject},
@@ -180,6 +180,8 @@ pub fn nodes(workers: usize, cpus: u32, memory_mib: u64) -> Vec<Node> {
             memory_mib,
             home: of("home"),
             shared: Some(Value::text("/shared")),
+            files: Files::Shared,
+            data_disks: 0,
             instance: instance.clone(),
         }
     };
