@@ -1,1 +1,15 @@
-//! Provider `aws`.
+//! Provider `aws`: workspaces, clusters, storages and databases in an account of Amazon Web Services.
+//!
+//! Everything that is made carries our marks as tags from the call that makes it, so that refresh lists whole kinds at once
+//! and an answer that was lost is found again. [`api`] is all that is asked of AWS; `sdk` says it over the vendor's SDK and
+//! is the only file that names it, so everything else compiles and is tested without.
+
+pub mod api;
+mod error;
+mod kinds;
+mod names;
+mod provider;
+mod rules;
+mod tags;
+
+pub use provider::{Account, Aws, Connect, Keys, Options};

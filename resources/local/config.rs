@@ -1,6 +1,7 @@
 //! What the provider needs to know of its surroundings, and its own keys of documents, typed.
 
-use crate::{cidr::Cidr, launcher::Helper, world::NodeModel, world::RuleRecord};
+use crate::{launcher::Helper, world::NodeModel, world::RuleRecord};
+use cloudtik_core::cidr::Cidr;
 use cloudtik_core::{
     diagnostic::Diagnostic,
     document::{Cluster, NodeType},

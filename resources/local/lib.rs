@@ -5,7 +5,6 @@
 //! is run. What exists is written down in one record per workspace (`world`), before it is made.
 
 mod agent_socket;
-mod cidr;
 mod config;
 mod egress;
 mod environment;

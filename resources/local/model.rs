@@ -1,13 +1,13 @@
 //! Documents to declarations: what a workspace and a cluster are on this machine.
 
 use crate::{
-    cidr::Cidr,
     config::{self, WorkspaceConfig},
     kinds::instance,
     probe::{self, Choice},
     provider::Local,
     world::{NodeModel, Place, RuleRecord},
 };
+use cloudtik_core::cidr::Cidr;
 use cloudtik_core::{
     address::{Address, Scope},
     declaration::{Declaration, Lifecycle, Rolling},

@@ -2,7 +2,7 @@
 //!
 //! A [`Net`] keeps the network namespace in which it was opened, wherever its process goes afterwards.
 
-use crate::cidr::Cidr;
+use cloudtik_core::cidr::Cidr;
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };

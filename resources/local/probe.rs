@@ -3,12 +3,12 @@
 //! Anything less says yes where the last step is refused: user namespaces may be made but not mounted in.
 
 use crate::{
-    cidr::Cidr,
     helper::protocol::{Launch, NodeSpec, Question, Router, RouterSpec},
     launcher::Helper,
     wire::{Fault, Step},
     world::{NodeModel, RuleRecord, remove_tree},
 };
+use cloudtik_core::cidr::Cidr;
 use std::{
     collections::BTreeMap,
     fs,

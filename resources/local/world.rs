@@ -3,7 +3,8 @@
 //! Anything is written down before the first step that makes it, so that whatever an interrupted run left can be found.
 //! The lock is held for reading and writing the record only, never while something is made.
 
-use crate::{cidr::Cidr, helper::protocol::Router, process::Process};
+use crate::{helper::protocol::Router, process::Process};
+use cloudtik_core::cidr::Cidr;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::{

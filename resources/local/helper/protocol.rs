@@ -1,6 +1,7 @@
 //! What the provider and its helper say to each other.
 
-use crate::{cidr::Cidr, process::Process, wire::Fault, world::RuleRecord};
+use crate::{process::Process, wire::Fault, world::RuleRecord};
+use cloudtik_core::cidr::Cidr;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,

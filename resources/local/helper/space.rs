@@ -2,12 +2,12 @@
 
 use super::protocol::{Inside, Router, RouterSpec};
 use crate::{
-    cidr::Cidr,
     netlink::Net,
     process::Process,
     sys,
     wire::{self, Fault, Step},
 };
+use cloudtik_core::cidr::Cidr;
 use rustix::{
     mount::{MountFlags, MountPropagationFlags, mount, mount_change},
     process::{getegid, geteuid, setsid},

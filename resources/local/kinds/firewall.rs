@@ -2,13 +2,13 @@
 
 use super::{Worlds, attrs, inputs, present, typed};
 use crate::{
-    cidr::Cidr,
     error::Error,
     helper::protocol::{Answer, Question},
     process::Process,
     provider::{At, Kind, Local},
     world::{Firewall as Record, Made, RuleRecord, World},
 };
+use cloudtik_core::cidr::Cidr;
 use cloudtik_core::{
     provider::{Outcome, Presence, Subject},
     schema::{Canonical, Durations, KindSchema},

@@ -2,7 +2,6 @@
 
 use super::{Worlds, attrs, inputs, instance::LOOPBACK_SSH, present, typed};
 use crate::{
-    cidr::Cidr,
     error::Error,
     helper::protocol::{Launch, RouterSpec},
     keys,
@@ -11,6 +10,7 @@ use crate::{
     provider::{At, Kind, Local},
     world::{FORMAT, Made, NodeModel, Place, World},
 };
+use cloudtik_core::cidr::Cidr;
 use cloudtik_core::{
     provider::{Outcome, Presence, Subject},
     schema::{Durations, KindSchema},

@@ -2,13 +2,13 @@
 
 use super::{Worlds, attrs, inputs, present, typed};
 use crate::{
-    cidr::Cidr,
     error::Error,
     helper::protocol::{Answer, Question},
     process::Process,
     provider::{At, Kind, Local},
     world::{Made, NodeRecord, Subnet as Record},
 };
+use cloudtik_core::cidr::Cidr;
 use cloudtik_core::{
     provider::{Outcome, Presence, Subject},
     schema::{Durations, KindSchema},

@@ -25,6 +25,10 @@ impl Cidr {
         address.to_bits() & mask(self.prefix) == self.base.to_bits()
     }
 
+    pub fn overlaps(&self, other: &Cidr) -> bool {
+        self.contains(other.base) || other.contains(self.base)
+    }
+
     /// The address at `offset`, `None` beyond the last.
     pub fn nth(&self, offset: u32) -> Option<Ipv4Addr> {
         let address = Ipv4Addr::from_bits(self.base.to_bits().checked_add(offset)?);
@@ -97,6 +101,8 @@ mod tests {
         assert_eq!(private.gateway().to_string(), "10.77.16.1");
         assert_eq!(private.nodes().next().unwrap().to_string(), "10.77.16.2");
         assert_eq!(private.nodes().last().unwrap().to_string(), "10.77.31.254");
+        assert!(network.overlaps(&private) && private.overlaps(&network));
+        assert!(!network.part(20, 2).unwrap().overlaps(&private));
         assert_eq!(network.part(20, 16), None);
         assert_eq!(network.part(8, 0), None);
         assert_eq!("0.0.0.0/0".parse::<Cidr>().unwrap().nth(7).unwrap().to_string(), "0.0.0.7");

@@ -1,0 +1,48 @@
+//! One file per kind of resource.
+//!
+//! A create is a call that is tagged with its operation (or carries it as client token), then calls that may all be
+//! repeated. What a kind cannot finish at once shows as a difference in the next refresh and is mended by `update`.
+
+mod find;
+mod subnet;
+mod vpc;
+mod zones;
+
+use crate::{
+    api::{Api, ApiError},
+    provider::{At, Options},
+};
+use async_trait::async_trait;
+use cloudtik_core::{
+    failure::Failure,
+    provider::{Observed, Outcome, Settled, Subject},
+    schema::KindSchema,
+    value::Attrs,
+};
+
+/// One kind's part of the provider. Everything may be repeated.
+#[async_trait]
+pub(crate) trait Kind: Send + Sync {
+    fn schema(&self) -> KindSchema;
+
+    /// Observes all subjects of one account and region together. Answers every subject exactly once.
+    async fn observe(&self, options: &Options, api: &dyn Api, subjects: &[Subject]) -> Result<Vec<Observed>, ApiError>;
+
+    async fn create(&self, at: &At<'_>) -> Result<Outcome, Failure>;
+
+    async fn ready(&self, at: &At<'_>) -> Result<Attrs, Failure> {
+        let _ = at;
+        Ok(Attrs::new())
+    }
+
+    async fn update(&self, at: &At<'_>) -> Result<Outcome, Failure>;
+
+    async fn delete(&self, at: &At<'_>) -> Result<(), Failure>;
+
+    /// What the create of this call left. Errors when the service cannot be asked.
+    async fn settle(&self, at: &At<'_>) -> Result<Settled, Failure>;
+}
+
+pub(crate) fn all() -> Vec<Box<dyn Kind>> {
+    vec![Box::new(zones::Zones), Box::new(vpc::Vpc), Box::new(subnet::Subnet)]
+}

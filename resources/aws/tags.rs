@@ -1,0 +1,64 @@
+//! Tags: the Python tool's names, and the marks by which this program finds its own objects again.
+
+use crate::api::{Filter, Item, Request, Tags};
+use cloudtik_core::{
+    address::{Address, Scope},
+    provider::Call,
+    value::{Attrs, Value},
+};
+
+/// The scope that owns an object.
+pub(crate) const SCOPE: &str = "cloudtik:scope";
+/// `vpc.main`: which resource of the scope it is.
+pub(crate) const ADDRESS: &str = "cloudtik:address";
+/// The operation that made it: how an answer that was lost is found.
+pub(crate) const OPERATION: &str = "cloudtik:operation";
+pub(crate) const NAME: &str = "Name";
+/// The Python tool's mark on internet gateways, buckets and databases.
+pub(crate) const WORKSPACE: &str = "cloudtik-workspace-name";
+
+/// What a create sends: the declared tags, and which resource and operation it is.
+pub(crate) fn on_create(call: &Call) -> Tags {
+    let mut tags = declared(&call.attributes);
+    tags.insert(ADDRESS.into(), call.address.short());
+    tags.insert(OPERATION.into(), call.operation.to_string());
+    tags
+}
+
+pub(crate) fn declared(attributes: &Attrs) -> Tags {
+    let tags = attributes.get("tags").and_then(Value::as_map).into_iter().flatten();
+    tags.filter_map(|(key, value)| Some((key.clone(), value.scalar_text()?))).collect()
+}
+
+/// The observed tags that documents speak of: those declared now or when it was recorded. Others are somebody else's.
+pub(crate) fn observed(item: &Item, known: &[&Attrs]) -> Value {
+    let speaks = |key: &str| known.iter().any(|attributes| declared(attributes).contains_key(key));
+    Value::map(item.tags.iter().filter(|(key, _)| speaks(key)).map(|(k, v)| (k.clone(), Value::text(v))))
+}
+
+/// Whether it carries the mark of `scope`.
+pub(crate) fn is_owned(item: &Item, scope: &Scope) -> bool {
+    item.tags.get(SCOPE).is_some_and(|owner| *owner == scope.to_string())
+}
+
+pub(crate) fn is_address(item: &Item, address: &Address) -> bool {
+    is_owned(item, address.scope()) && item.tags.get(ADDRESS).is_some_and(|a| *a == address.short())
+}
+
+pub(crate) fn by_operation(call: &Call) -> Vec<Filter> {
+    vec![Filter::tag(OPERATION, call.operation.to_string())]
+}
+
+/// The calls that make an object's tags those of `call`: what is missing or different, and what is declared no longer.
+/// An object that is taken over gets our marks too.
+pub(crate) fn changes(id: &str, call: &Call) -> Vec<Request> {
+    let mut wanted = declared(&call.attributes);
+    wanted.insert(ADDRESS.into(), call.address.short());
+    let before = call.record.as_ref().map(|r| declared(&r.attributes)).unwrap_or_default();
+    let gone: Vec<String> = before.keys().filter(|key| !wanted.contains_key(*key)).cloned().collect();
+    let mut requests = vec![Request::CreateTags { ids: vec![id.into()], tags: wanted }];
+    if !gone.is_empty() {
+        requests.push(Request::DeleteTags { ids: vec![id.into()], keys: gone });
+    }
+    requests
+}
