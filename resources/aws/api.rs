@@ -73,9 +73,10 @@ pub enum Listing {
     /// One role, by [`Filter::name`] `name`: `arn`, `trust` (JSON text), `description`, `policies` {name: JSON text},
     /// `attached` [ARN].
     Roles,
-    /// One profile, by `name`: `arn`, `roles` [name].
+    /// One profile, by `name`, or those that hold a role, by `role`: `name`, `arn`, `roles` [name].
     InstanceProfiles,
-    /// One bucket, by `name`: `region`, `encrypted` (bool), `public_access_blocked` (bool), `versioned` (bool).
+    /// One bucket, by `name`: `region`, `encrypted` (bool), `public_access_blocked` (bool), `versioned` (bool). One that
+    /// belongs to another account is an error of status 403, not an empty list.
     Buckets,
     /// Versions and delete markers of a bucket: `key`, `version`.
     ObjectVersions { bucket: String },
@@ -446,6 +447,11 @@ pub enum Request {
     DeleteDatabase {
         name: String,
     },
+    /// Of a database or a subnet group.
+    TagDatabase {
+        arn: String,
+        tags: Tags,
+    },
 }
 
 impl Request {
@@ -525,6 +531,7 @@ impl Request {
             CreateDatabase { .. } => "CreateDBInstance",
             ModifyDatabase { .. } => "ModifyDBInstance",
             DeleteDatabase { .. } => "DeleteDBInstance",
+            TagDatabase { .. } => "AddTagsToResource",
         }
     }
 
