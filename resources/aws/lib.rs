@@ -10,6 +10,7 @@ mod kinds;
 mod names;
 mod provider;
 mod rules;
+mod schema;
 mod tags;
 
 pub use provider::{Account, Aws, Connect, Keys, Options};

@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Makes run-instances.json: the shape of RunInstances as Amazon describes it.
+
+Source: the EC2 service model (API version 2016-11-15) that comes with botocore, Apache-2.0. Names, types and enumerations
+only. Made with botocore 1.44.8:
+
+    python3 -m venv v && v/bin/pip install botocore==1.44.8 && v/bin/python make.py > run-instances.json
+"""
+import gzip
+import json
+import pathlib
+
+import botocore
+
+folder = pathlib.Path(botocore.__file__).parent / "data/ec2/2016-11-15"
+shapes = json.load(gzip.open(folder / "service-2.json.gz"))["shapes"]
+
+# A list of a thousand that grows every month: types are checked by DescribeInstanceTypes.
+OPEN = {"InstanceType"}
+
+structures, enums = {}, {}
+
+
+def wire(name, member):
+    """The name in the query, by the rules of protocol `ec2`."""
+    located = member.get("locationName", name)
+    return member.get("queryName") or located[0].upper() + located[1:]
+
+
+def visit(name):
+    """The type of shape `name` in words of the table; what it consists of is added to the table."""
+    shape = shapes[name]
+    if shape["type"] == "structure":
+        if name not in structures:
+            structures[name] = {}
+            structures[name] = {key: entry(key, m, shape) for key, m in shape["members"].items()}
+        return name
+    if "enum" in shape and name not in OPEN:
+        enums[name] = shape["enum"]
+        return name
+    return {"long": "integer", "float": "number", "double": "number"}.get(shape["type"], shape["type"])
+
+
+def entry(key, member, owner):
+    shape = shapes[member["shape"]]
+    listed = shape["type"] == "list"
+    found = {"type": visit(shape["member"]["shape"] if listed else member["shape"])}
+    if listed:
+        found["list"] = True
+    if wire(key, member) != key:
+        found["wire"] = wire(key, member)
+    if key in owner.get("required", []):
+        found["required"] = True
+    if member.get("deprecated"):
+        found["deprecated"] = member.get("deprecatedMessage", "deprecated")
+    return found
+
+
+root = visit("RunInstancesRequest")
+
+
+def lines(table):
+    return ",\n".join(f"    {json.dumps(name)}: {json.dumps(value)}" for name, value in table)
+
+
+def structure(members):
+    return "{\n" + ",\n".join(f"      {json.dumps(k)}: {json.dumps(v)}" for k, v in members.items()) + "\n    }"
+
+
+print("{")
+print(f'  "source": "botocore {botocore.__version__}, ec2 2016-11-15",')
+print(f'  "root": "{root}",')
+print('  "structures": {')
+print(",\n".join(f'    "{name}": {structure(members)}' for name, members in sorted(structures.items())))
+print("  },")
+print('  "enums": {')
+print(lines(sorted(enums.items())))
+print("  }")
+print("}")
