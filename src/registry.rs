@@ -26,6 +26,14 @@ pub struct Platform {
     pub catalog: Catalog,
 }
 
+/// What a command line asks of providers, told to them when they are made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlatformOptions {
+    /// `--upgrade-image`: a machine image that is recorded as pinned is reported as outdated when there is a newer one.
+    #[allow(dead_code, reason = "read only where a provider that knows machine images is built in")]
+    pub upgrade_image: bool,
+}
+
 /// One provider: how its documents compile, how its resources are managed, how its nodes are reached.
 struct Part {
     name: &'static str,
@@ -35,7 +43,7 @@ struct Part {
 }
 
 /// The providers in this build.
-fn parts(home: &Path, cache: &Path) -> Result<Vec<Part>, Error> {
+fn parts(home: &Path, cache: &Path, _options: PlatformOptions) -> Result<Vec<Part>, Error> {
     Ok(vec![
         #[cfg(feature = "local")]
         local(home, cache)?,
@@ -85,8 +93,8 @@ pub fn catalog(folders: &[PathBuf]) -> Result<Catalog, Error> {
 }
 
 /// Providers over one state home. `cache` holds artifacts; `folders` the user's own templates.
-pub fn platform(home: &Path, cache: &Path, folders: &[PathBuf]) -> Result<Platform, Error> {
-    let parts = parts(home, cache)?;
+pub fn platform(home: &Path, cache: &Path, folders: &[PathBuf], options: PlatformOptions) -> Result<Platform, Error> {
+    let parts = parts(home, cache, options)?;
     let connectors: BTreeMap<String, Arc<dyn Connector>> =
         parts.iter().filter_map(|part| part.connect.clone()).map(|c| (c.via().to_string(), c)).collect();
     let mirror = std::env::var("CLOUDTIK_ARTIFACT_MIRROR").ok().filter(|m| !m.is_empty());

@@ -1,6 +1,12 @@
 //! `cloudtik apply`.
 
-use super::{context::Context, error::Error, flow, plan::Selection, start::create};
+use super::{
+    context::Context,
+    error::Error,
+    flow,
+    plan::{Selection, Upgrade},
+    start::{Creation, create},
+};
 use crate::exit::Exit;
 use clap::Args;
 use cloudtik_core::{
@@ -19,6 +25,8 @@ pub struct Apply {
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
+    upgrade: Upgrade,
+    #[command(flatten)]
     selection: Selection,
 }
 
@@ -30,7 +38,9 @@ impl Apply {
             let world = context.world(None)?;
             return flow::change_by(context, &world, &plan, self.yes).await;
         }
-        create(context, &self.what, Vec::new(), &self.selection, "apply", self.yes).await
+        let Apply { what, yes, upgrade, selection } = self;
+        let creation = Creation { selection: &selection, upgrade, adopt: false, command: "apply", yes };
+        create(context, &what, Vec::new(), &creation).await
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Global, error::Error};
 use crate::{
     exit::Exit,
-    registry::{self, Platform},
+    registry::{self, Platform, PlatformOptions},
     view::{self, Output},
 };
 use cloudtik_core::{
@@ -64,9 +64,13 @@ impl Context {
     }
 
     pub fn world(&self, documented: Option<PathBuf>) -> Result<World, Error> {
+        self.world_on(documented, PlatformOptions::default())
+    }
+
+    pub fn world_on(&self, documented: Option<PathBuf>, options: PlatformOptions) -> Result<World, Error> {
         let home = self.home(documented)?;
         let store = registry::store(&home);
-        let platform = registry::platform(&home, &cache_home()?, &self.global.template_dirs)?;
+        let platform = registry::platform(&home, &cache_home()?, &self.global.template_dirs, options)?;
         Ok(World { store, platform })
     }
 }

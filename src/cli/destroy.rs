@@ -11,6 +11,7 @@ use crate::exit::Exit;
 use clap::Args;
 use cloudtik_config::Purpose;
 use cloudtik_core::{Scope, document::Document, plan::Mode};
+use cloudtik_engine::Options;
 use std::{collections::BTreeSet, path::PathBuf};
 
 #[derive(Args)]
@@ -52,7 +53,7 @@ pub async fn remove(
         mode: Mode::Destroy,
         declarations: &[],
         scopes: &scopes,
-        options: selection.options(delete_data),
+        options: Options { delete_data, ..selection.options() },
         refresh: selection.policy(),
         notes: &[],
         sources: &loaded.sources,

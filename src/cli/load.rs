@@ -4,7 +4,7 @@ use super::{
     context::{Context, World},
     error::Error,
 };
-use crate::registry;
+use crate::registry::{self, PlatformOptions};
 use cloudtik_config::{LoadOptions, Loaded, Problems, Purpose};
 use cloudtik_core::{
     Declaration, Diagnostic, Scope, Severity, Sources,
@@ -98,8 +98,18 @@ pub struct Program {
 impl Program {
     /// Loads and compiles. Every problem of every document is reported at once.
     pub fn load(context: &Context, paths: &[PathBuf], overrides: Overrides) -> Result<(Self, World), Error> {
+        Program::load_on(context, paths, overrides, PlatformOptions::default())
+    }
+
+    /// [`Program::load`] with wishes to the providers.
+    pub fn load_on(
+        context: &Context,
+        paths: &[PathBuf],
+        overrides: Overrides,
+        options: PlatformOptions,
+    ) -> Result<(Self, World), Error> {
         let loaded = documents(context, paths, overrides, Purpose::Plan)?;
-        let world = context.world(documented_state(&loaded.documents)?)?;
+        let world = context.world_on(documented_state(&loaded.documents)?, options)?;
         let program = Program::compile(loaded, &world)?;
         Ok((program, world))
     }

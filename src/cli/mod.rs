@@ -1,5 +1,6 @@
 //! The command line: one file per verb. Verbs are thin: they load documents, call the engine and hand data to `view`.
 
+mod adopt;
 mod apply;
 mod attach;
 mod completions;
@@ -100,6 +101,8 @@ enum Verb {
     Plan(plan::Plan),
     /// Make it so
     Apply(apply::Apply),
+    /// Make it so, and take over what exists already
+    Adopt(adopt::Adopt),
     /// Remove everything that the documents own
     Destroy(destroy::Destroy),
     /// Show a saved plan, or recorded state
@@ -181,6 +184,7 @@ async fn run(verb: Verb, context: &Context) -> Result<Exit, error::Error> {
     match verb {
         Verb::Plan(verb) => verb.run(context).await,
         Verb::Apply(verb) => verb.run(context).await,
+        Verb::Adopt(verb) => verb.run(context).await,
         Verb::Destroy(verb) => verb.run(context).await,
         Verb::Show(verb) => verb.run(context),
         Verb::Refresh(verb) => verb.run(context).await,

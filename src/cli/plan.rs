@@ -6,7 +6,7 @@ use super::{
     flow::{self, Request},
     load::Program,
 };
-use crate::{exit::Exit, view};
+use crate::{exit::Exit, registry::PlatformOptions, view};
 use clap::Args;
 use cloudtik_core::plan::Mode;
 use cloudtik_engine::{Options, RefreshPolicy};
@@ -29,13 +29,31 @@ pub struct Selection {
     pub refresh: String,
 }
 
+/// What pinned things are allowed to do; shared by every verb that plans for documents.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct Upgrade {
+    /// Let pinned machine images follow the newest one
+    #[arg(long)]
+    pub upgrade_image: bool,
+}
+
+impl Upgrade {
+    pub fn platform(self) -> PlatformOptions {
+        PlatformOptions { upgrade_image: self.upgrade_image }
+    }
+
+    fn arguments(self) -> &'static str {
+        if self.upgrade_image { " --upgrade-image" } else { "" }
+    }
+}
+
 impl Selection {
-    pub fn options(&self, delete_data: bool) -> Options {
+    pub fn options(&self) -> Options {
         Options {
             targets: self.target.clone(),
             excludes: self.exclude.clone(),
             replace: self.replace.clone(),
-            delete_data,
+            ..Options::default()
         }
     }
 
@@ -71,19 +89,24 @@ pub struct Plan {
     /// Plan the removal of everything that the documents own
     #[arg(long)]
     destroy: bool,
+    /// Plan to take over what exists under a declared name and was not made from this state, as `adopt` does
+    #[arg(long, conflicts_with = "destroy")]
+    adopt: bool,
+    #[command(flatten)]
+    upgrade: Upgrade,
     #[command(flatten)]
     selection: Selection,
 }
 
 impl Plan {
     pub async fn run(self, context: &Context) -> Result<Exit, Error> {
-        let (program, world) = Program::load(context, &self.documents, Vec::new())?;
+        let (program, world) = Program::load_on(context, &self.documents, Vec::new(), self.upgrade.platform())?;
         let planned = flow::plan(
             context,
             &world,
             &Request {
                 mode: if self.destroy { Mode::Destroy } else { Mode::Normal },
-                options: self.selection.options(false),
+                options: Options { adopt: self.adopt, ..self.selection.options() },
                 refresh: self.selection.policy(),
                 ..Request::of(&program, "plan")
             },
@@ -123,12 +146,17 @@ impl Plan {
         if plan.is_empty() {
             return Vec::new();
         }
-        let (verb, what) = if self.destroy { ("destroy", "to remove it") } else { ("apply", "to make it so") };
+        let (verb, what) = match (self.destroy, self.adopt) {
+            (true, _) => ("destroy", "to remove it"),
+            (_, true) => ("adopt", "to make it so"),
+            _ => ("apply", "to make it so"),
+        };
         let command = match &self.out {
             Some(file) => format!("cloudtik apply {}", file.display()),
             None => {
                 let names: Vec<String> = self.documents.iter().map(|d| d.display().to_string()).collect();
-                format!("cloudtik {verb} {}{}", names.join(" "), self.selection.arguments())
+                let how = self.selection.arguments() + self.upgrade.arguments();
+                format!("cloudtik {verb} {}{how}", names.join(" "))
             }
         };
         vec![(command, what.into())]

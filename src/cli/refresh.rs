@@ -9,7 +9,7 @@ use super::{
 use crate::{exit::Exit, view};
 use clap::Args;
 use cloudtik_core::{
-    provider::Presence,
+    provider::{Health, Presence},
     state::{Entry, Mutation, Record},
 };
 use jiff::Timestamp;
@@ -48,9 +48,10 @@ impl Refresh {
     }
 }
 
-/// The record with the outputs that were seen, when they differ. Inputs stay: drift is a plan's business.
+/// The record with the outputs that were seen, when they differ. Inputs stay: drift is a plan's business, and so is a newer
+/// version, whose outputs are those that it will have.
 fn fresher(record: &Record, seen: &Presence) -> Option<Record> {
-    let Presence::Present { outputs, .. } = seen else { return None };
+    let Presence::Present { outputs, healthy: Health::Ok | Health::Broken(_), .. } = seen else { return None };
     let changed = outputs.iter().any(|(name, value)| record.outputs.get(name) != Some(value));
     changed.then(|| {
         let mut fresher = record.clone();

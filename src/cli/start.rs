@@ -5,10 +5,11 @@ use super::{
     error::Error,
     flow::{self, Request},
     load::{Overrides, Program},
-    plan::Selection,
+    plan::{Selection, Upgrade},
 };
 use crate::exit::Exit;
 use clap::Args;
+use cloudtik_engine::Options;
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -29,6 +30,8 @@ pub struct Start {
     #[arg(long, value_name = "N")]
     min_workers: Option<u32>,
     #[command(flatten)]
+    upgrade: Upgrade,
+    #[command(flatten)]
     selection: Selection,
 }
 
@@ -38,25 +41,34 @@ impl Start {
         overrides.extend(self.cluster_name.map(|name| ("cluster_name".to_string(), name.into())));
         overrides.extend(self.workspace_name.map(|name| ("workspace_name".to_string(), name.into())));
         overrides.extend(self.min_workers.map(|n| ("min_workers".to_string(), n.into())));
-        create(context, &[self.document], overrides, &self.selection, "start", self.yes).await
+        let Start { document, yes, upgrade, selection, .. } = self;
+        let creation = Creation { selection: &selection, upgrade, adopt: false, command: "start", yes };
+        create(context, &[document], overrides, &creation).await
     }
 }
 
-/// Applies documents under the name of a verb.
+/// How documents are applied, and under the name of which verb.
+pub struct Creation<'a> {
+    pub selection: &'a Selection,
+    pub upgrade: Upgrade,
+    /// Take over what was not made from this state.
+    pub adopt: bool,
+    pub command: &'a str,
+    pub yes: bool,
+}
+
 pub async fn create(
     context: &Context,
     paths: &[PathBuf],
     overrides: Overrides,
-    selection: &Selection,
-    command: &str,
-    yes: bool,
+    creation: &Creation<'_>,
 ) -> Result<Exit, Error> {
-    let (program, world) = Program::load(context, paths, overrides)?;
+    let (program, world) = Program::load_on(context, paths, overrides, creation.upgrade.platform())?;
     let request = Request {
-        options: selection.options(false),
-        refresh: selection.policy(),
-        yes,
-        ..Request::of(&program, command)
+        options: Options { adopt: creation.adopt, ..creation.selection.options() },
+        refresh: creation.selection.policy(),
+        yes: creation.yes,
+        ..Request::of(&program, creation.command)
     };
     flow::change(context, &world, &request).await
 }

@@ -7,8 +7,8 @@ use super::{
     flow::{self, Request},
     load::{Overrides, Program, documented_state, documents},
     nodes::{instances, output},
-    plan::Selection,
-    start,
+    plan::{Selection, Upgrade},
+    start::{Creation, create},
 };
 use crate::{
     exit::Exit,
@@ -103,7 +103,9 @@ impl Workspace {
 impl Change {
     async fn run(self, context: &Context, command: &str) -> Result<Exit, Error> {
         let overrides = self.which.overrides();
-        start::create(context, &[self.which.document], overrides, &self.selection, command, self.yes).await
+        let Change { which, yes, selection } = self;
+        let creation = Creation { selection: &selection, upgrade: Upgrade::default(), adopt: false, command, yes };
+        create(context, &[which.document], overrides, &creation).await
     }
 }
 

@@ -131,6 +131,7 @@ mod tests {
             attributes: Attrs::new(),
             dependencies: Vec::new(),
             lifecycle: Default::default(),
+            batch: None,
             at: jiff::Timestamp::UNIX_EPOCH,
         };
         let mut snapshot = Snapshot { lineage: "00ff".into(), ..Snapshot::empty(&scope) };
@@ -146,11 +147,20 @@ mod tests {
     #[test]
     fn an_export_reads_back_equal_through_text_in_any_layout() {
         let json = export(&snapshot());
-        assert_eq!(json["format"], 1);
+        assert_eq!(json["format"], 2);
         let written = serde_json::to_string_pretty(&document(&snapshot())).unwrap();
         for text in [json.to_string(), serde_json::to_string_pretty(&json).unwrap(), written] {
             assert_eq!(import(serde_json::from_str(&text).unwrap()), Ok(snapshot()));
         }
+    }
+
+    /// What the first format lacks is what nobody had then: no intent was part of a batch.
+    #[test]
+    fn the_first_format_is_read() {
+        let mut old = export(&snapshot());
+        old["format"] = 1.into();
+        assert!(old["open"][0].get("batch").is_none(), "a lone intent is written as it always was");
+        assert_eq!(import(old), Ok(snapshot()));
     }
 
     #[test]
@@ -172,7 +182,7 @@ mod tests {
             import(json).unwrap_err().to_string()
         };
         let picture = [
-            with(&|j| j["format"] = 2.into()),
+            with(&|j| j["format"] = 3.into()),
             with(&|j| j["format"] = "1".into()),
             with(&|j| j["kind"] = "plan".into()),
             with(&|j| j["digest"] = 7.into()),
@@ -182,7 +192,7 @@ mod tests {
             with(&|j| j["open"][0]["address"] = "workspace/w:network.main".into()),
         ];
         let expected = [
-            "the export was written by a newer version (format 2, this binary knows 1)",
+            "the export was written by a newer version (format 3, this binary knows 2)",
             "not a state export: `format` is no number",
             "not a state export: `kind` is not `cloudtik-state`",
             "not a state export: `digest` is no text",

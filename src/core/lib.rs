@@ -5,6 +5,7 @@
 //! equal bytes.
 
 pub mod address;
+pub mod batch;
 pub mod cidr;
 pub mod declaration;
 pub mod diagnostic;

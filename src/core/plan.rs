@@ -11,8 +11,10 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-/// Version of the plan file.
-pub const FORMAT: u32 = 1;
+/// Version of the plan file. Every earlier one is read too.
+///
+/// 2: operations hold what they promised to dependants, and services are drained.
+pub const FORMAT: u32 = 2;
 
 /// Names one planned step: a digest of the plan's facts and the step, the same whenever the same plan is made.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -75,6 +77,10 @@ pub enum Reason {
     Broken {
         detail: String,
     },
+    /// Works, but a newer version was asked for.
+    Upgrade {
+        detail: String,
+    },
     /// Made, but never became ready.
     Unready,
     /// No longer declared.
@@ -97,8 +103,10 @@ pub enum Reason {
     GoneWith {
         address: Address,
     },
-    /// Found in the world under our name, not yet recorded.
+    /// Found in the world with our mark, not yet recorded.
     Found,
+    /// Found in the world without our mark; taken over because that was asked for.
+    TakenOver,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -189,6 +197,9 @@ pub struct Operation {
     /// For [`Verb::Adopt`]: the object found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<Found>,
+    /// For [`Verb::Update`]: outputs that the plan has already shown to dependants, which the call must bring about.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub promised: Attrs,
     /// Resources that live inside this one: their records go when it goes, without calls of their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub takes_along: Vec<Address>,

@@ -2,6 +2,7 @@
 
 use crate::{
     address::{Address, ProviderName, Scope},
+    batch::{Batch, BatchKey},
     failure::Failure,
     plan::OperationId,
     schema::KindSchema,
@@ -36,6 +37,9 @@ pub enum Presence {
         attributes: Attrs,
         outputs: Attrs,
         healthy: Health,
+        /// Carries our ownership mark for this address. One that does not, and is not recorded, is taken over only
+        /// when that is asked for.
+        owned: bool,
     },
 }
 
@@ -45,6 +49,9 @@ pub enum Health {
     Ok,
     /// Present but not working: says why. The next apply updates it in place.
     Broken(String),
+    /// Present and working, but a newer version was asked for: says which. The next apply updates it in place, and what is
+    /// built on it sees the refreshed outputs in the plan already.
+    Outdated(String),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -63,11 +70,21 @@ pub struct Call {
     pub attributes: Attrs,
     /// What state holds of the object that is updated, deleted or made ready.
     pub record: Option<Arc<Record>>,
+    /// The request that this call is, or was, part of. Its objects carry the request's id, or the operation's.
+    pub batch: Option<Batch>,
+    /// For an update: outputs that the plan has promised to dependants and that the update must bring about.
+    pub promised: Attrs,
     /// Says what a long call is waiting for: lower-case, no full stop.
     pub progress: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 impl Call {
+    /// A call that goes alone, on nothing recorded, and whose progress nobody hears.
+    pub fn new(operation: OperationId, address: Address, attributes: Attrs) -> Self {
+        let progress = Arc::new(|_: &str| {});
+        Call { operation, address, attributes, record: None, batch: None, promised: Attrs::new(), progress }
+    }
+
     pub fn scope(&self) -> &Scope {
         self.address.scope()
     }
@@ -118,14 +135,40 @@ pub trait Provider: Send + Sync {
 
     async fn create(&self, call: &Call) -> Result<Outcome, Failure>;
 
+    /// What a create or delete must share with others to go with them in one request; `None`: it goes alone.
+    fn batch(&self, _call: &Call) -> Option<BatchKey> {
+        None
+    }
+
+    /// Creates several objects whose keys are equal, in address order, each call with its place in the batch. Answers every
+    /// call, in order: some may succeed and others fail. `call.batch.id` is the client token of the whole.
+    async fn create_many(&self, calls: &[Call]) -> Vec<Result<Outcome, Failure>> {
+        let mut results = Vec::with_capacity(calls.len());
+        for call in calls {
+            results.push(self.create(call).await);
+        }
+        results
+    }
+
+    /// Deletes several objects whose keys are equal, as [`Provider::create_many`] creates them.
+    async fn delete_many(&self, calls: &[Call]) -> Vec<Result<(), Failure>> {
+        let mut results = Vec::with_capacity(calls.len());
+        for call in calls {
+            results.push(self.delete(call).await);
+        }
+        results
+    }
+
     /// Waits until the object works; returns outputs that were not known before. `call.record` is the object as created.
     async fn ready(&self, call: &Call) -> Result<Attrs, Failure>;
 
-    /// Changes the object in place to `call.attributes`, also to mend one that refresh found broken.
+    /// Changes the object in place to `call.attributes`: also to mend one that refresh found broken, to bring one that is
+    /// outdated to `call.promised`, and to put our mark on one that was taken over.
     async fn update(&self, call: &Call) -> Result<Outcome, Failure>;
 
     async fn delete(&self, call: &Call) -> Result<(), Failure>;
 
-    /// Finds what an interrupted create with `call.operation` left, by token, name or ownership mark.
+    /// Finds what an interrupted create with `call.operation` left, by token, name or ownership mark; where `call.batch` is
+    /// set, also as that member of the batch.
     async fn settle(&self, call: &Call) -> Result<Settled, Failure>;
 }

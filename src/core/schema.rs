@@ -1,14 +1,20 @@
 //! What a provider says of each kind of resource it manages: how attributes compare and change, and how long things take.
 
-use crate::value::{Attrs, Value};
+use crate::{
+    address::ProviderName,
+    value::{Attrs, Value},
+};
 use serde_json::Value as Json;
 use std::{collections::BTreeMap, time::Duration};
 
 /// What changing an attribute costs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum OnChange {
     InPlace,
     Replace,
+    /// Depends on the values: a disk may grow in place and not shrink. Gets the value before and after, either of which
+    /// may be unset or not yet known; `true` replaces.
+    ReplaceIf(fn(&Value, &Value) -> bool),
 }
 
 /// How two spellings of one value are recognised as equal.
@@ -86,6 +92,12 @@ impl KindSchema {
         self
     }
 
+    /// Replaced when `replaces` says so of the value before and after; otherwise changed in place.
+    pub fn replace_if(mut self, name: &'static str, replaces: fn(&Value, &Value) -> bool) -> Self {
+        self.attribute(name).on_change = OnChange::ReplaceIf(replaces);
+        self
+    }
+
     pub fn canonical(mut self, canonical: Canonical, names: &[&'static str]) -> Self {
         for name in names {
             self.attribute(name).canonical = canonical;
@@ -130,8 +142,13 @@ impl KindSchema {
         self.attributes.iter().find(|a| a.name == name)
     }
 
-    pub fn on_change(&self, name: &str) -> OnChange {
-        self.find(name).map_or(OnChange::InPlace, |a| a.on_change)
+    /// Whether an attribute that changes from `before` to `after` needs a new object.
+    pub fn replaces(&self, name: &str, before: &Value, after: &Value) -> bool {
+        match self.find(name).map_or(OnChange::InPlace, |a| a.on_change) {
+            OnChange::InPlace => false,
+            OnChange::Replace => true,
+            OnChange::ReplaceIf(replaces) => replaces(before, after),
+        }
     }
 
     /// Whether two values of an attribute mean the same. Unset equals missing.
@@ -165,23 +182,36 @@ fn sorted(items: &[Value]) -> Vec<String> {
     items
 }
 
-/// Every kind that a binary knows, by name.
+/// Every kind that a binary knows. A kind belongs to its provider: each may have an `instance` of its own.
 #[derive(Clone, Debug, Default)]
-pub struct Kinds(BTreeMap<&'static str, KindSchema>);
+pub struct Kinds(BTreeMap<ProviderName, BTreeMap<&'static str, KindSchema>>);
 
 impl Kinds {
-    pub fn new(kinds: impl IntoIterator<Item = KindSchema>) -> Self {
-        Kinds(kinds.into_iter().map(|k| (k.kind, k)).collect())
+    pub fn new(kinds: impl IntoIterator<Item = (ProviderName, Vec<KindSchema>)>) -> Self {
+        let by_name = |kinds: Vec<KindSchema>| kinds.into_iter().map(|k| (k.kind, k)).collect();
+        Kinds(kinds.into_iter().map(|(provider, kinds)| (provider, by_name(kinds))).collect())
     }
 
-    pub fn get(&self, kind: &str) -> Option<&KindSchema> {
-        self.0.get(kind)
+    pub fn get(&self, provider: &ProviderName, kind: &str) -> Option<&KindSchema> {
+        self.0.get(provider)?.get(kind)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kinds_of_one_name_are_kept_apart_by_their_provider() {
+        let long = Durations { create: 9, ..Durations::default() };
+        let kinds = Kinds::new([
+            ("local".into(), vec![KindSchema::new("instance")]),
+            ("aws".into(), vec![KindSchema::new("instance").takes(long), KindSchema::new("image")]),
+        ]);
+        assert_eq!(kinds.get(&"local".into(), "instance").map(|k| k.durations.create), Some(100));
+        assert_eq!(kinds.get(&"aws".into(), "instance").map(|k| k.durations.create), Some(9));
+        assert!(kinds.get(&"local".into(), "image").is_none());
+    }
 
     #[test]
     fn equal_meanings_compare_equal() {

@@ -4,6 +4,7 @@
 
 use crate::{
     address::{Address, ProviderName, Scope},
+    batch::Batch,
     declaration::{Dependency, Lifecycle},
     digest::{self, Digest},
     plan::{OperationId, Verb},
@@ -13,8 +14,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Version of the JSON that records, entries and exports are written in.
-pub const FORMAT: u32 = 1;
+/// Version of the JSON that records, entries and exports are written in. Every earlier one is read too.
+///
+/// 2: an intent says which batch it is part of. A reader that did not know would look for its object in the wrong place.
+pub const FORMAT: u32 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -86,6 +89,9 @@ pub struct Intent {
     pub attributes: Attrs,
     pub dependencies: Vec<Dependency>,
     pub lifecycle: Lifecycle,
+    /// The call's place among others that went in one request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
     pub at: Timestamp,
 }
 

@@ -6,7 +6,7 @@ use crate::{
     planner::{Input, Options},
 };
 use cloudtik_core::{
-    Address, Attrs, Declaration, Diagnostic, Reference, Value,
+    Address, Attrs, Declaration, Diagnostic, ProviderName, Reference, Value,
     plan::{Action, AttributeDiff, Found, Mode, Reason},
     provider::{Health, Presence},
     schema::KindSchema,
@@ -28,6 +28,8 @@ pub(crate) struct Decided {
     /// Recorded resources whose values are in `attributes`.
     pub relied_on: BTreeSet<Address>,
     pub found: Option<Found>,
+    /// Outputs that dependants were shown although only the update brings them about.
+    pub promised: Attrs,
     /// An adopted object that must be changed as well.
     pub update_after_adopt: bool,
     /// What a reference to this resource sees.
@@ -124,6 +126,7 @@ impl Decider<'_> {
             attributes: Arc::default(),
             relied_on: BTreeSet::new(),
             found: None,
+            promised: Attrs::new(),
             update_after_adopt: false,
             view,
         })
@@ -139,13 +142,14 @@ impl Decider<'_> {
         decided: &[Option<Decided>],
         problems: &mut Vec<Diagnostic>,
     ) -> Option<Decided> {
-        let Some(kind) = self.input.kinds.get(item.address.kind()) else {
+        let Some(kind) = self.input.kinds.get(&item.provider, item.address.kind()) else {
             problems.push(unknown_kind(item));
             return None;
         };
         let (attributes, relied_on) = self.resolve(item, decided);
         let mut decision = match self.current(&item.address) {
-            None => self.unrecorded(item, kind, attributes),
+            None => self.unrecorded(item, kind, attributes, problems),
+            Some(record) if record.provider != item.provider => self.moved(item, kind, record, attributes),
             Some(record) => self.recorded(item, kind, record, attributes, decided),
         };
         decision.relied_on = relied_on;
@@ -172,29 +176,58 @@ impl Decider<'_> {
         (attributes, relied_on.into_inner())
     }
 
-    fn unrecorded(&self, item: &Declaration, kind: &KindSchema, attributes: Attrs) -> Decided {
-        let Some(Presence::Present { id, attributes: seen, outputs, .. }) = self.input.observed.get(&item.address)
+    fn unrecorded(
+        &self,
+        item: &Declaration,
+        kind: &KindSchema,
+        attributes: Attrs,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Decided {
+        let Some(Presence::Present { id, attributes: seen, outputs, owned, .. }) =
+            self.input.observed.get(&item.address)
         else {
             return new(kind, Action::Create, vec![Reason::New], attributes);
         };
+        if !owned && !self.input.options.adopt {
+            problems.push(exists_already(item, id));
+        }
         let diffs = diff::changed(kind, seen, &overlap(&attributes, seen));
         let attributes = Arc::new(attributes);
         let mut recorded = (*attributes).clone();
         recorded.extend(seen.iter().map(|(k, v)| (k.clone(), v.clone())));
         Decided {
             action: Action::Adopt,
-            reasons: vec![Reason::Found],
-            update_after_adopt: !diffs.is_empty(),
+            reasons: vec![if *owned { Reason::Found } else { Reason::TakenOver }],
+            // One without our mark gets it.
+            update_after_adopt: !diffs.is_empty() || !owned,
             diffs,
             view: View::Changed {
                 inputs: attributes.clone(),
                 outputs: outputs.clone(),
                 volatile: kind.volatile.clone(),
             },
+            promised: Attrs::new(),
             found: Some(Found { id: id.clone(), attributes: recorded, outputs: outputs.clone() }),
             attributes,
             relied_on: BTreeSet::new(),
         }
+    }
+
+    /// The documents name another provider now: what the old one made goes, and the new one makes its own.
+    fn moved(&self, item: &Declaration, kind: &KindSchema, record: &Record, attributes: Attrs) -> Decided {
+        if self.input.observed.get(&item.address) == Some(&Presence::Absent) {
+            return new(kind, Action::Create, vec![Reason::Gone], attributes);
+        }
+        let mut decision = new(kind, Action::Replace, vec![Reason::Immutable { path: "provider".into() }], attributes);
+        let name = |provider: &ProviderName| Value::text(&provider.0);
+        decision.diffs.push(AttributeDiff {
+            path: "provider".into(),
+            before: name(&record.provider),
+            after: name(&item.provider),
+            forces_replacement: true,
+        });
+        decision.diffs.sort_by(|a, b| a.path.cmp(&b.path));
+        decision
     }
 
     fn recorded(
@@ -236,8 +269,14 @@ impl Decider<'_> {
             return decision;
         }
 
-        if let Health::Broken(detail) = health {
-            reasons.push(Reason::Broken { detail });
+        let mut promised = Attrs::new();
+        match health {
+            Health::Ok => {}
+            Health::Broken(detail) => reasons.push(Reason::Broken { detail }),
+            Health::Outdated(detail) => {
+                reasons.push(Reason::Upgrade { detail });
+                promised = outputs.clone();
+            }
         }
         let mut names: Vec<&str> = diffs.iter().map(|d| d.path.split('.').next().unwrap_or(&d.path)).collect();
         names.dedup();
@@ -280,6 +319,7 @@ impl Decider<'_> {
             attributes,
             relied_on: BTreeSet::new(),
             found: None,
+            promised,
             update_after_adopt: false,
             view,
         }
@@ -353,9 +393,20 @@ fn new(kind: &KindSchema, action: Action, reasons: Vec<Reason>, attributes: Attr
         attributes: attributes.clone(),
         relied_on: BTreeSet::new(),
         found: None,
+        promised: Attrs::new(),
         update_after_adopt: false,
         view: View::New { inputs: attributes, predicted, volatile: kind.volatile.clone() },
     }
+}
+
+fn exists_already(item: &Declaration, id: &str) -> Diagnostic {
+    let short = item.address.short();
+    Diagnostic::error("exists-already", "something that was not made from this state is there already")
+        .detail(format!("`{short}` exists as {id} and was not made from this state"))
+        .about(&item.address)
+        .maybe_at(item.origin.as_ref())
+        .hint("take it over: `cloudtik adopt` with the same documents")
+        .hint("or rename the document's workspace or cluster, so that the two do not meet")
 }
 
 fn unknown_kind(item: &Declaration) -> Diagnostic {

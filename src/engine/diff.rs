@@ -1,10 +1,6 @@
 //! What differs between two sets of attributes, path by path.
 
-use cloudtik_core::{
-    Attrs, Value,
-    plan::AttributeDiff,
-    schema::{KindSchema, OnChange},
-};
+use cloudtik_core::{Attrs, Value, plan::AttributeDiff, schema::KindSchema};
 
 static UNSET: Value = Value::Unset;
 
@@ -14,7 +10,7 @@ pub(crate) fn changed(kind: &KindSchema, before: &Attrs, after: &Attrs) -> Vec<A
     for name in names(before, after) {
         let (a, b) = (before.get(name).unwrap_or(&UNSET), after.get(name).unwrap_or(&UNSET));
         if !kind.same(name, a, b) {
-            let forces_replacement = kind.on_change(name) == OnChange::Replace;
+            let forces_replacement = kind.replaces(name, a, b);
             leaves(name, a, b, &mut |path, before, after| {
                 diffs.push(AttributeDiff { path, before: before.clone(), after: after.clone(), forces_replacement });
             });

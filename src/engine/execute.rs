@@ -252,6 +252,7 @@ impl Run<'_> {
             attributes: attributes.clone(),
             dependencies: op.dependencies.clone(),
             lifecycle: op.lifecycle.clone(),
+            batch: None,
             at: Timestamp::now(),
         };
         self.entries.push((op.address.scope().clone(), Entry::Intent(intent)));
@@ -270,6 +271,8 @@ impl Run<'_> {
                 address: op.address.clone(),
                 attributes,
                 record,
+                batch: None,
+                promised: op.promised.clone(),
                 progress: worker::progress(&self.reports, &op.id, &op.address),
             },
             provider,
@@ -311,7 +314,7 @@ impl Run<'_> {
 
     /// Makes the record of the object that an operation creates or changes, status `created`.
     fn record_builder(&self, op: &Operation, attributes: Attrs) -> impl Fn(&Outcome) -> Record + Send + Sync + 'static {
-        let schema = self.registry.kinds().get(op.address.kind()).map_or(1, |k| k.version);
+        let schema = self.registry.kinds().get(&op.provider, op.address.kind()).map_or(1, |k| k.version);
         let (old, op) = (self.records.get(&op.address).cloned(), op.clone());
         move |outcome| {
             let mut record = record_of(&op.address, &op.provider, outcome, schema);
@@ -418,7 +421,7 @@ impl Run<'_> {
     fn adopted(&self, op: &Operation) -> Option<Record> {
         let found = op.found.as_ref()?;
         let outcome = Outcome { id: found.id.clone(), outputs: found.outputs.clone() };
-        let schema = self.registry.kinds().get(op.address.kind()).map_or(1, |k| k.version);
+        let schema = self.registry.kinds().get(&op.provider, op.address.kind()).map_or(1, |k| k.version);
         let mut record = record_of(&op.address, &op.provider, &outcome, schema);
         // What is adopted is recorded as it is; an update that follows makes it as declared.
         record.attributes = value::pruned(&value::resolve(&found.attributes, &|reference: &Reference| {

@@ -86,7 +86,14 @@ fn requests(declarations: &[Declaration], scopes: &BTreeSet<Scope>, state: &BTre
             recorded(state, &reference.address)?.attribute(&reference.attribute).cloned()
         });
         let record = recorded(state, &item.address).cloned();
-        add(&item.provider, Subject { address: item.address.clone(), record, declared: attributes });
+        match record.as_ref().filter(|record| record.provider != item.provider) {
+            // What another provider made is seen by that provider, which knows nothing of what is declared now.
+            Some(other) => {
+                let subject = Subject { address: item.address.clone(), record: record.clone(), declared: Attrs::new() };
+                add(&other.provider, subject);
+            }
+            None => add(&item.provider, Subject { address: item.address.clone(), record, declared: attributes }),
+        }
     }
     for record in scopes.iter().filter_map(|s| state.get(s)).flat_map(|s| s.records.values()) {
         if !record.only_deposed && !declared.contains(&record.address) {

@@ -148,6 +148,7 @@ impl<'a> Builder<'a> {
             Action::Update | Action::Read => {
                 let verb = if decision.action == Action::Read { Verb::AwaitReady } else { Verb::Update };
                 let op = self.provide(item, decision, verb);
+                self.operations[op as usize].promised = std::mem::take(&mut decision.promised);
                 self.steps.insert(address.clone(), Steps { provide: Some(op), remove: None });
             }
             Action::Adopt => {
@@ -234,7 +235,7 @@ impl<'a> Builder<'a> {
     }
 
     fn provide(&mut self, item: &Declaration, decision: &mut Decided, verb: Verb) -> u32 {
-        let expected = self.kind(&item.address).map_or(0, |k| match verb {
+        let expected = self.kind(&item.provider, &item.address).map_or(0, |k| match verb {
             Verb::Update => k.durations.update + k.durations.ready,
             Verb::AwaitReady => k.durations.ready,
             Verb::Adopt => 0,
@@ -258,11 +259,11 @@ impl<'a> Builder<'a> {
     }
 
     fn remove(&mut self, address: &Address, record: Option<&Record>, verb: Verb) -> u32 {
+        let provider = record.map(|r| r.provider.clone()).expect("only recorded resources are removed");
         let expected = match verb {
             Verb::Forget => 0,
-            _ => self.kind(address).map_or(0, |k| k.durations.delete),
+            _ => self.kind(&provider, address).map_or(0, |k| k.durations.delete),
         };
-        let provider = record.map(|r| r.provider.clone()).expect("only recorded resources are removed");
         let prior = self.digest(address);
         self.push(Draft {
             address,
@@ -294,14 +295,15 @@ impl<'a> Builder<'a> {
             prior: draft.prior,
             relies_on: draft.relies_on,
             found: None::<Found>,
+            promised: Attrs::new(),
             takes_along: draft.takes_along,
             expected_ms: draft.expected.into(),
         });
         index
     }
 
-    fn kind(&self, address: &Address) -> Option<&'a KindSchema> {
-        self.input.kinds.get(address.kind())
+    fn kind(&self, provider: &ProviderName, address: &Address) -> Option<&'a KindSchema> {
+        self.input.kinds.get(provider, address.kind())
     }
 
     /// The digest of a resource's record, in whichever scope it is; `None` when there is none.

@@ -43,6 +43,8 @@ pub struct Options {
     pub replace: Vec<String>,
     /// Deletes what holds user data, instead of keeping it.
     pub delete_data: bool,
+    /// Takes over what exists under a declared name without our mark, instead of refusing.
+    pub adopt: bool,
 }
 
 /// Decides. Errors hold every problem found, sorted by place.
@@ -143,7 +145,7 @@ fn orphans_decided(
     orphans
         .iter()
         .map(|(address, record)| {
-            let kind = input.kinds.get(address.kind());
+            let kind = input.kinds.get(&record.provider, address.kind());
             let retained =
                 !input.options.delete_data && (record.lifecycle.retain || kind.is_some_and(|k| k.holds_data));
             let gone = matches!(input.observed.get(address), Some(Presence::Absent));
@@ -285,7 +287,7 @@ fn drift(input: &Input, records: &BTreeMap<Address, Arc<Record>>) -> Vec<Drift> 
     // What never became ready was not changed by anybody else.
     let settled = |record: &Record| !record.only_deposed && record.status == Status::Ready;
     for (address, record) in records.iter().filter(|(_, record)| settled(record)) {
-        let Some(kind) = input.kinds.get(address.kind()) else { continue };
+        let Some(kind) = input.kinds.get(&record.provider, address.kind()) else { continue };
         match input.observed.get(address) {
             Some(Presence::Absent) => found.push(Drift { address: address.clone(), diffs: None, broken: None }),
             Some(Presence::Present { attributes, healthy, .. }) => {
@@ -293,7 +295,7 @@ fn drift(input: &Input, records: &BTreeMap<Address, Arc<Record>>) -> Vec<Drift> 
                 seen.extend(attributes.iter().map(|(k, v)| (k.clone(), v.clone())));
                 let diffs = diff::changed(kind, &record.attributes, &seen);
                 let broken = match healthy {
-                    Health::Ok => None,
+                    Health::Ok | Health::Outdated(_) => None,
                     Health::Broken(detail) => Some(detail.clone()),
                 };
                 if !diffs.is_empty() || broken.is_some() {

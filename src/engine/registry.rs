@@ -12,7 +12,7 @@ pub struct Registry {
 impl Registry {
     pub fn new(providers: impl IntoIterator<Item = Arc<dyn Provider>>) -> Self {
         let providers: BTreeMap<_, _> = providers.into_iter().map(|p| (p.name(), p)).collect();
-        let kinds = Kinds::new(providers.values().flat_map(|p| p.kinds()));
+        let kinds = Kinds::new(providers.iter().map(|(name, p)| (name.clone(), p.kinds())));
         Registry { providers, kinds }
     }
 

@@ -9,7 +9,6 @@ use cloudtik_core::{
     state::{Entry, Intent, Locked, Mutation, Status, StoreError},
 };
 use jiff::Timestamp;
-use std::sync::Arc;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Unsettled {
@@ -53,11 +52,9 @@ async fn settle_create(
         return Ok(closed(intent, Vec::new(), None));
     }
     let call = Call {
-        operation: intent.operation.clone(),
-        address: intent.address.clone(),
-        attributes: intent.attributes.clone(),
         record: record.clone(),
-        progress: Arc::new(|_| {}),
+        batch: intent.batch.clone(),
+        ..Call::new(intent.operation.clone(), intent.address.clone(), intent.attributes.clone())
     };
     let failed =
         |source| Unsettled::Provider { address: Box::new(intent.address.clone()), verb: intent.verb.as_str(), source };
@@ -98,7 +95,7 @@ fn found(
     old: Option<&cloudtik_core::state::Record>,
     outcome: &Outcome,
 ) -> Mutation {
-    let schema = registry.kinds().get(intent.address.kind()).map_or(1, |k| k.version);
+    let schema = registry.kinds().get(&intent.provider, intent.address.kind()).map_or(1, |k| k.version);
     let mut record = record_of(&intent.address, &intent.provider, outcome, schema);
     record.attributes = intent.attributes.clone();
     record.dependencies = intent.dependencies.clone();

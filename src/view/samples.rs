@@ -67,6 +67,7 @@ pub(crate) fn plan(changes: Vec<Change>) -> Plan {
         prior: None,
         relies_on: BTreeMap::new(),
         found: None,
+        promised: Attrs::new(),
         takes_along: Vec::new(),
         expected_ms: 100,
     };

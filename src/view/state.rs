@@ -204,6 +204,7 @@ mod tests {
             attributes: Attrs::new(),
             dependencies: Vec::new(),
             lifecycle: Default::default(),
+            batch: None,
             at: Timestamp::UNIX_EPOCH,
         });
         assert_case("state-list", &list(&snapshot, &look()));

@@ -4,7 +4,7 @@ use crate::{
     RedbStore, database,
     layout::Files,
     seal::seal,
-    tables::{FORMAT_KEY, HEAD_KEY, JOURNAL, META, OPEN, RECORDS, REVISIONS},
+    tables::{FORMAT, FORMAT_KEY, HEAD_KEY, JOURNAL, META, OPEN, RECORDS, REVISIONS},
 };
 use cloudtik_core::state::{Store, StoreError};
 use cloudtik_testkit::entries::{cluster, history, holder};
@@ -37,11 +37,45 @@ fn after(tamper: Tamper) -> StoreError {
 #[test]
 fn a_newer_format_is_not_read() {
     let error = after(|t| {
-        t.open_table(META)?.insert(FORMAT_KEY, &*seal("meta", FORMAT_KEY.as_bytes(), &2))?;
+        t.open_table(META)?.insert(FORMAT_KEY, &*seal("meta", FORMAT_KEY.as_bytes(), &3))?;
         Ok(())
     });
-    let StoreError::TooNew { place, found: 2, known: 1 } = error else { panic!("{error}") };
+    let StoreError::TooNew { place, found: 3, known: 2 } = error else { panic!("{error}") };
     assert!(place.ends_with("lake/clusters/etl.redb"));
+}
+
+/// A state of the first format, in which no intent was part of a batch, is read; the next append makes it the present one,
+/// which the version that wrote it then refuses instead of misreading.
+#[test]
+fn an_older_format_is_read_and_written_on_as_the_present_one() {
+    let home = tempfile::tempdir().unwrap();
+    let store = RedbStore::new(home.path());
+    let append = |numbers: std::ops::RangeInclusive<u64>| {
+        let entries: Vec<_> = numbers.map(|n| history(&cluster(), n)).collect();
+        store.lock(&cluster(), &holder("apply")).unwrap().append(&entries).unwrap();
+    };
+    append(1..=3);
+    let before = store.read(&cluster()).unwrap();
+    let format = |set: Option<u32>| {
+        let database = database::open(&Files::of(home.path(), &cluster())).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let sealed = |format: u32| seal("meta", FORMAT_KEY.as_bytes(), &format);
+        let mut meta = transaction.open_table(META).unwrap();
+        let found = meta.get(FORMAT_KEY).unwrap().map(|cell| cell.value().to_vec()).unwrap();
+        let known = (1..9).find(|n| *found == *sealed(*n)).expect("a small number");
+        if let Some(format) = set {
+            meta.insert(FORMAT_KEY, &*sealed(format)).unwrap();
+        }
+        drop(meta);
+        transaction.commit().unwrap();
+        known
+    };
+    format(Some(1));
+    assert_eq!(store.read(&cluster()).unwrap(), before);
+    store.check(&cluster()).unwrap();
+    append(4..=4);
+    assert_eq!(format(None), FORMAT);
+    assert_eq!(store.read(&cluster()).unwrap().serial, 4);
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use crate::bench::{Bench, compare};
 
-const VERBS: [&str; 33] = [
+const VERBS: [&str; 34] = [
     "plan",
     "apply",
+    "adopt",
     "destroy",
     "show",
     "refresh",

@@ -2,6 +2,7 @@
 
 use cloudtik_core::{
     Address, Attrs, Needs, Scope, Secret, Value,
+    batch::Batch,
     declaration::{Dependency, Lifecycle, Rolling},
     digest,
     plan::{OperationId, Verb},
@@ -89,6 +90,12 @@ pub fn full_record(scope: &Scope, name: &str) -> Record {
     }
 }
 
+/// An intent that is the second of three in a batch.
+pub fn batched(scope: &Scope, name: &str, id: impl ToString) -> Entry {
+    let Entry::Intent(intent) = self::intent(scope, name, id) else { unreachable!("it makes intents") };
+    Entry::Intent(Intent { batch: Some(Batch { id: "b".into(), index: 1, count: 3 }), ..intent })
+}
+
 pub fn intent(scope: &Scope, name: &str, id: impl ToString) -> Entry {
     Entry::Intent(Intent {
         operation: operation(id),
@@ -98,6 +105,7 @@ pub fn intent(scope: &Scope, name: &str, id: impl ToString) -> Entry {
         attributes: Attrs::from([("name".into(), Value::text(name))]),
         dependencies: Vec::new(),
         lifecycle: Lifecycle::default(),
+        batch: None,
         at: at(1),
     })
 }
@@ -140,6 +148,7 @@ pub fn history(scope: &Scope, number: u64) -> Entry {
     let name = format!("worker[{}]", (number / 2) % 7);
     match number % 16 {
         0 => revision(number / 16, 7),
+        n if n % 8 == 3 => batched(scope, &name, number),
         n if n % 2 == 1 => intent(scope, &name, number),
         14 => result(number - 1, vec![remove(scope, &name)]),
         6 => edit(vec![put(full_record(scope, "edited")), put(record(scope, &name, number))]),

@@ -1,7 +1,8 @@
 //! A small world with a provider in front of it: it keeps state, refuses what a real service refuses, and can be made to
 //! fail, to lose answers, or to stop dead at any point of a run.
 //!
-//! Kinds: `net` and `sub` (replaced on `cidr`; a `sub` also on `net`), `vm` (replaced on `image` and `sub`, `size` in place),
+//! Kinds: `net` and `sub` (replaced on `cidr`; a `sub` also on `net`), `vm` (replaced on `image` and `sub` and when its `disk`
+//! shrinks, `size` in place), `image` (its output `version` is pinned to the newest at its creation),
 //! `part` (lives in a `vm`, predicts the `digest` of its `content`), `lb` (replaced on `port` and `net`, created before its predecessor goes), `vault`
 //! (holds data). An object whose attributes hold another's id cannot be made without it, and that one cannot go first.
 
@@ -27,6 +28,8 @@ pub struct Object {
     pub attributes: Attrs,
     pub outputs: Attrs,
     pub token: Option<OperationId>,
+    /// Whether it carries our mark; one that does not only has the name.
+    pub marked: bool,
     pub broken: Option<String>,
 }
 
@@ -49,6 +52,10 @@ struct Inner {
     faults: Vec<(String, String, Fault)>,
     /// Objects that `ready` refuses to call ready.
     unready: BTreeSet<Address>,
+    /// The newest version of every `image`, from 0.
+    newest: u32,
+    /// Whether pinned images are asked to follow the newest.
+    follow: bool,
 }
 
 #[derive(Default)]
@@ -175,6 +182,7 @@ impl World {
             attributes: Attrs::new(),
             outputs: Attrs::new(),
             token: None,
+            marked: false,
             broken: None,
         };
         self.lock().objects.insert(id.into(), object);
@@ -195,8 +203,20 @@ impl World {
         }
     }
 
+    /// A newer version of every `image` comes out, and whether those that are pinned are asked to follow.
+    pub fn release(&self, follow: bool) {
+        let mut inner = self.lock();
+        inner.newest += 1;
+        inner.follow = follow;
+    }
+
     pub fn provider(&self) -> Arc<dyn Provider> {
-        Arc::new(Fake(self.clone()))
+        Arc::new(Fake { world: self.clone(), name: "fake" })
+    }
+
+    /// The same world behind another provider, `twin`, which changes the `cidr` of a `net` in place.
+    pub fn twin(&self) -> Arc<dyn Provider> {
+        Arc::new(Fake { world: self.clone(), name: "twin" })
     }
 
     /// Counts a boundary, and stops for ever where the guillotine falls.
@@ -208,6 +228,22 @@ impl World {
 }
 
 impl Inner {
+    fn see(&self, id: &str, object: &Object) -> Presence {
+        let newest = Value::text(format!("v{}", self.newest));
+        let mut outputs = object.outputs.clone();
+        let outdated = self.follow && outputs.get("version").is_some_and(|version| *version != newest);
+        if outdated {
+            outputs.insert("version".into(), newest.clone());
+        }
+        let healthy = match &object.broken {
+            Some(why) => Health::Broken(why.clone()),
+            None if outdated => Health::Outdated(format!("{} is out", newest.as_text().unwrap_or_default())),
+            None => Health::Ok,
+        };
+        let (id, attributes) = (id.to_string(), object.attributes.clone());
+        Presence::Present { id, attributes, outputs, healthy, owned: object.marked }
+    }
+
     fn users(&self, id: &str) -> Vec<String> {
         let uses = |o: &Object| o.kind != "part" && o.attributes.values().any(|v| v.as_text() == Some(id));
         self.objects.iter().filter(|(_, o)| uses(o)).map(|(id, _)| id.clone()).collect()
@@ -224,7 +260,10 @@ impl Inner {
     }
 }
 
-struct Fake(World);
+struct Fake {
+    world: World,
+    name: &'static str,
+}
 
 fn failure(call: &Call, verb: &str, kind: FailureKind, message: impl Into<String>) -> Failure {
     Failure::new(kind, format!("{verb} {}", call.address.short()), message)
@@ -238,9 +277,9 @@ impl Fake {
         call: &Call,
         effect: impl FnOnce(&mut Inner) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        self.0.boundary().await;
+        self.world.boundary().await;
         let (fault, result) = {
-            let mut inner = self.0.lock();
+            let mut inner = self.world.lock();
             inner.calls.push(format!("{verb} {}", call.address.short()));
             let fault = inner.take_fault(verb, &call.address);
             match fault {
@@ -253,7 +292,7 @@ impl Fake {
                 fault => (fault, effect(&mut inner)),
             }
         };
-        self.0.boundary().await;
+        self.world.boundary().await;
         match fault {
             Some(Fault::LoseAnswer) => Err(failure(call, verb, FailureKind::Timeout, "no answer")
                 .effect(Effect::Unknown)
@@ -266,15 +305,21 @@ impl Fake {
 #[async_trait]
 impl Provider for Fake {
     fn name(&self) -> ProviderName {
-        "fake".into()
+        self.name.into()
     }
 
     fn kinds(&self) -> Vec<KindSchema> {
         let slow = Durations { create: 400, ready: 200, update: 100, delete: 100 };
+        let replaces_net: &[&str] = if self.name == "twin" { &[] } else { &["cidr"] };
         vec![
-            KindSchema::new("net").replace_on(&["cidr"]),
+            KindSchema::new("net").replace_on(replaces_net),
+            KindSchema::new("image"),
             KindSchema::new("sub").replace_on(&["cidr", "net"]),
-            KindSchema::new("vm").replace_on(&["image", "sub"]).volatile(&["pid"]).takes(slow),
+            KindSchema::new("vm")
+                .replace_on(&["image", "sub"])
+                .replace_if("disk", shrinks)
+                .volatile(&["pid"])
+                .takes(slow),
             KindSchema::new("part").replace_on(&["vm"]).volatile(&["digest"]).predicts(digest),
             KindSchema::new("lb").replace_on(&["port", "net"]).create_before_destroy(),
             KindSchema::new("vault").replace_on(&["zone"]).holds_data(),
@@ -282,7 +327,7 @@ impl Provider for Fake {
     }
 
     async fn refresh(&self, refresh: &Refresh) -> Result<Vec<Observed>, Failure> {
-        let inner = self.0.lock();
+        let inner = self.world.lock();
         Ok(refresh
             .subjects
             .iter()
@@ -291,12 +336,7 @@ impl Provider for Fake {
                     Some(record) => inner.objects.get_key_value(&record.id),
                     None => inner.objects.iter().find(|(_, o)| o.owner.as_ref() == Some(&subject.address)),
                 };
-                let presence = found.map_or(Presence::Absent, |(id, o)| Presence::Present {
-                    id: id.clone(),
-                    attributes: o.attributes.clone(),
-                    outputs: o.outputs.clone(),
-                    healthy: o.broken.clone().map_or(Health::Ok, Health::Broken),
-                });
+                let presence = found.map_or(Presence::Absent, |(id, o)| inner.see(id, o));
                 Observed { address: subject.address.clone(), presence }
             })
             .collect())
@@ -332,12 +372,16 @@ impl Provider for Fake {
             let mut outputs = digest(&call.attributes);
             outputs.insert("id".into(), Value::text(&id));
             outputs.insert("ip".into(), Value::text(format!("10.0.0.{}", inner.next)));
+            if call.kind() == "image" {
+                outputs.insert("version".into(), Value::text(format!("v{}", inner.newest)));
+            }
             let object = Object {
                 owner: Some(call.address.clone()),
                 kind: call.kind().into(),
                 attributes: call.attributes.clone(),
                 outputs: outputs.clone(),
                 token: Some(call.operation.clone()),
+                marked: true,
                 broken: None,
             };
             inner.objects.insert(id.clone(), object);
@@ -350,7 +394,7 @@ impl Provider for Fake {
         if call.kind() == "vm" {
             tokio::task::yield_now().await;
         }
-        if self.0.lock().unready.contains(&call.address) {
+        if self.world.lock().unready.contains(&call.address) {
             return Err(failure(call, "ready", FailureKind::Timeout, "it does not answer"));
         }
         Ok(Attrs::new())
@@ -364,7 +408,9 @@ impl Provider for Fake {
             };
             object.attributes = call.attributes.clone();
             object.outputs.extend(digest(&call.attributes));
+            object.outputs.extend(call.promised.clone());
             object.broken = None;
+            object.marked = true;
             Ok(Outcome { id, outputs: object.outputs.clone() })
         })
         .await
@@ -384,11 +430,16 @@ impl Provider for Fake {
     }
 
     async fn settle(&self, call: &Call) -> Result<Settled, Failure> {
-        let inner = self.0.lock();
+        let inner = self.world.lock();
         let found = inner.objects.iter().find(|(_, o)| o.token.as_ref() == Some(&call.operation));
         Ok(found
             .map_or(Settled::Absent, |(id, o)| Settled::Found(Outcome { id: id.clone(), outputs: o.outputs.clone() })))
     }
+}
+
+/// A disk grows in place and does not shrink. Sizes are texts of equal length here.
+fn shrinks(before: &Value, after: &Value) -> bool {
+    after.as_text() < before.as_text()
 }
 
 /// The `digest` of a known `content`.

@@ -120,6 +120,7 @@ pub(crate) fn observed(
             attributes: seen.attributes,
             outputs: seen.outputs,
             healthy: seen.healthy,
+            owned: tags::is_address(&item, &subject.address),
         };
         Observed { address: subject.address.clone(), presence }
     };
@@ -139,6 +140,7 @@ pub(crate) fn as_recorded(subjects: &[Subject]) -> Vec<Observed> {
             attributes: Attrs::new(),
             outputs: record.outputs.clone(),
             healthy: Health::Ok,
+            owned: true,
         },
         None => Presence::Absent,
     };

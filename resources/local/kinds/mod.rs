@@ -86,7 +86,7 @@ fn health(problem: Option<String>) -> Health {
 }
 
 fn present(id: String, attributes: Attrs, outputs: Attrs, problem: Option<String>) -> Presence {
-    Presence::Present { id, attributes, outputs, healthy: health(problem) }
+    Presence::Present { id, attributes, outputs, healthy: health(problem), owned: true }
 }
 
 /// The record of the workspace that a call is about; most kinds cannot be made without one.

@@ -37,6 +37,7 @@ fn presence(subject: &Subject) -> Presence {
         attributes: Attrs::new(),
         outputs: record.outputs.clone(),
         healthy: Health::Ok,
+        owned: true,
     }
 }
 

@@ -56,6 +56,7 @@ fn presence(subject: &Subject, done: bool) -> Presence {
             attributes: Attrs::new(),
             outputs: record.outputs.clone(),
             healthy: Health::Ok,
+            owned: true,
         },
         _ => Presence::Absent,
     }

@@ -64,6 +64,7 @@ fn presence((subject, attributes): &Looked<'_>, path: Option<&str>, found: Optio
         attributes: [("content".to_owned(), content), ("mode".to_owned(), Value::text(found.mode))].into(),
         outputs: [("digest".to_owned(), digest_of(&found.content))].into(),
         healthy: Health::Ok,
+        owned: true,
     }
 }
 

@@ -87,6 +87,7 @@ fn without_node(subject: &Subject, failure: &Failure) -> Presence {
             attributes: Attrs::new(),
             outputs: record.outputs.clone(),
             healthy: Health::Broken(format!("its node cannot be reached: {}", failure.message)),
+            owned: true,
         },
         _ => Presence::Absent,
     }

@@ -80,6 +80,7 @@ fn presence(subject: &Subject, digest: &str) -> Presence {
             attributes: [("digest".to_owned(), Value::text(digest))].into(),
             outputs: Attrs::new(),
             healthy: Health::Ok,
+            owned: true,
         },
         _ => Presence::Absent,
     }

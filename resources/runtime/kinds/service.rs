@@ -122,7 +122,7 @@ async fn presence(host: &dyn Host, subject: &Subject, spec: Option<&Spec>, state
             (outputs(spec, pid, &started), health)
         }
     };
-    Presence::Present { id: record.id.clone(), attributes: Attrs::new(), outputs, healthy }
+    Presence::Present { id: record.id.clone(), attributes: Attrs::new(), outputs, healthy, owned: true }
 }
 
 fn outputs(spec: &Spec, pid: i64, started: &str) -> Attrs {

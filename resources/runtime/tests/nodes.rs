@@ -82,7 +82,7 @@ fn pid(node: &Node) -> i64 {
 
 fn broken(presence: Presence) -> Option<String> {
     match presence {
-        Presence::Present { healthy: Health::Broken(why), .. } => Some(why),
+        Presence::Present { healthy: Health::Broken(why) | Health::Outdated(why), .. } => Some(why),
         Presence::Present { healthy: Health::Ok, .. } => None,
         Presence::Absent => panic!("absent"),
     }

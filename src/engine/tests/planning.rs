@@ -98,6 +98,75 @@ fn something_found_under_our_name_is_adopted_and_set_right() {
 }
 
 #[test]
+fn something_without_our_mark_is_taken_over_only_when_that_is_asked_for() {
+    let lab = applied(&[vm("i", "s")]);
+    let fresh = Lab { world: lab.world.clone(), store: Default::default() };
+    fresh.world.meddle("vm.a", Some(&mut |o| o.marked = false));
+    let at = Origin { file: "cluster.yaml".into(), line: 4, column: 3, length: 2 };
+    let declared = [vm("i", "s").written_at(Some(&at))];
+    let problems = fresh.try_plan(&declared, Mode::Normal, &Options::default()).unwrap_err();
+    assert_eq!(problems[0].id, "exists-already");
+    assert_eq!(problems[0].detail, "`vm.a` exists as id-1 and was not made from this state");
+    assert_eq!(problems[0].origin, Some(at));
+
+    let adopt = Options { adopt: true, ..Options::default() };
+    let plan = fresh.try_plan(&declared, Mode::Normal, &adopt).unwrap();
+    assert_eq!(action(&plan, "vm.a"), (Action::Adopt, vec![Reason::TakenOver]));
+    assert_eq!(steps(&plan), ["adopt vm.a", "update vm.a"], "the update leaves our mark");
+    fresh.run(&declared, Mode::Normal, &adopt).complete();
+    assert!(fresh.plan(&declared).is_empty());
+    let again = Lab { world: lab.world.clone(), store: Default::default() };
+    assert_eq!(steps(&again.plan(&declared)), ["adopt vm.a"], "it is ours from now on");
+}
+
+#[test]
+fn an_attribute_may_change_in_place_one_way_and_replace_the_other_way() {
+    let disk = |size| [thing("vm.a", &[("image", "i"), ("disk", size)])];
+    let lab = applied(&disk("20"));
+    assert_eq!(action(&lab.plan(&disk("30")), "vm.a"), (Action::Update, vec![Reason::Changed { path: "disk".into() }]));
+    let plan = lab.plan(&disk("10"));
+    assert_eq!(action(&plan, "vm.a"), (Action::Replace, vec![Reason::Immutable { path: "disk".into() }]));
+    assert!(plan.changes[0].diffs[0].forces_replacement);
+}
+
+#[test]
+fn a_newer_image_replaces_what_is_built_from_it_and_shows_both_versions() {
+    let all = [thing("image.base", &[("family", "debian")]), thing("vm.a", &[("image", "@image.base#version")])];
+    let lab = applied(&all);
+    lab.world.release(false);
+    assert!(lab.plan(&all).is_empty(), "a pinned image stays until it is asked to follow");
+    lab.world.release(true);
+    let plan = lab.plan(&all);
+    assert_eq!(action(&plan, "image.base"), (Action::Update, vec![Reason::Upgrade { detail: "v2 is out".into() }]));
+    let forced = &plan.changes.iter().find(|c| c.address.short() == "vm.a").unwrap().diffs;
+    let image = forced.iter().find(|d| d.path == "image").unwrap();
+    assert_eq!((&image.before, &image.after), (&Value::text("v0"), &Value::text("v2")));
+    assert_eq!(action(&plan, "vm.a"), (Action::Replace, vec![Reason::Immutable { path: "image".into() }]));
+
+    lab.world.release(true); // what was planned is applied, not what came out meanwhile
+    lab.apply_plan(&plan);
+    let versions = |kind: &str, name: &str| {
+        let of_kind = lab.world.objects().into_values().find(|o| o.kind == kind).unwrap();
+        of_kind.outputs.get(name).or(of_kind.attributes.get(name)).cloned()
+    };
+    assert_eq!((versions("image", "version"), versions("vm", "image")), (Some("v2".into()), Some("v2".into())));
+}
+
+#[test]
+fn kinds_of_one_name_follow_the_rules_of_their_own_provider() {
+    let net = |provider: &str, cidr| Declaration { provider: provider.into(), ..thing("net.n", &[("cidr", cidr)]) };
+    let lab = applied(&[net("fake", "1")]);
+    assert_eq!(action(&lab.plan(&[net("fake", "2")]), "net.n").0, Action::Replace);
+    let plan = lab.plan(&[net("twin", "1")]);
+    assert_eq!(action(&plan, "net.n"), (Action::Replace, vec![Reason::Immutable { path: "provider".into() }]));
+    let by: Vec<_> = plan.operations.iter().map(|op| (op.verb.as_str(), op.provider.to_string())).collect();
+    assert_eq!(by, [("delete", "fake".into()), ("create", "twin".into())], "who made it removes it");
+    lab.apply(&[net("twin", "1")]).complete();
+    assert!(lab.plan(&[net("twin", "1")]).is_empty());
+    assert_eq!(action(&lab.plan(&[net("twin", "2")]), "net.n").0, Action::Update);
+}
+
+#[test]
 fn data_is_kept_unless_its_deletion_is_asked_for() {
     let vault = [thing("vault.v", &[("zone", "z")])];
     let lab = applied(&vault);

@@ -191,11 +191,12 @@ impl Shift {
     }
 
     fn reasons(self, x: &Reason, y: &Reason) -> bool {
-        use Reason::{Broken, DependencyReplaced, Deposed, GoneWith};
+        use Reason::{Broken, DependencyReplaced, Deposed, GoneWith, Upgrade};
         match (x, y) {
             (DependencyReplaced { address: x }, DependencyReplaced { address: y }) => self.addresses(x, y),
             (GoneWith { address: x }, GoneWith { address: y }) => self.addresses(x, y),
             (Broken { detail: x }, Broken { detail: y }) => self.texts(x, y),
+            (Upgrade { detail: x }, Upgrade { detail: y }) => self.texts(x, y),
             (Deposed { .. }, Deposed { .. }) => true,
             _ => x == y,
         }

@@ -87,12 +87,14 @@ fn phrase(reason: &Reason) -> Option<String> {
     Some(match reason {
         Reason::Gone => "made again, it has vanished".into(),
         Reason::Broken { detail } => format!("does not work: {detail}"),
+        Reason::Upgrade { detail } => format!("a newer version was asked for: {detail}"),
         Reason::Unready => "was made, but never became ready".into(),
         Reason::Undeclared => "no longer declared".into(),
         Reason::Deposed { key } => format!("old object {key} that a replacement left behind"),
         Reason::Retained => "the object and its data stay; only the record goes".into(),
         Reason::GoneWith { address } => format!("goes together with {}", address.short()),
         Reason::Found => "found under our name; recorded without touching it".into(),
+        Reason::TakenOver => "exists and was not made from here; taken over as asked".into(),
         // Said by the mark, or above.
         Reason::New
         | Reason::Destroy

@@ -91,6 +91,28 @@ fn what_moves_with_a_replaced_node_is_named_under_it() {
 }
 
 #[test]
+fn an_upgrade_and_its_consequences_are_told_in_every_view() {
+    let mut image = diff("image", "ami-old", Value::text("ami-new"));
+    image.forces_replacement = true;
+    let upgrade = Reason::Upgrade { detail: "ami-new of 2026-11-20".into() };
+    let replaced = vec![Reason::Immutable { path: "image".into() }];
+    let plan = plan(vec![
+        change(cluster("image.default"), Action::Update, vec![upgrade], vec![]),
+        change(cluster("instance.worker.default[0]"), Action::Replace, replaced, vec![image]),
+        change(cluster("vpc.main"), Action::Adopt, vec![Reason::TakenOver], vec![]),
+    ]);
+    let text = show(&plan, &Options::default());
+    assert!(text.contains("~ image.default  a newer version was asked for: ami-new of 2026-11-20\n"), "{text}");
+    assert!(text.contains("image = \"ami-old\" -> \"ami-new\""), "{text}");
+    assert!(text.contains("vpc.main  exists and was not made from here; taken over as asked\n"), "{text}");
+    let comment = unescaped(&markdown(&plan, "demo/etl", 10_000, &look()));
+    assert!(comment.contains("a newer version was asked for: ami-new of 2026-11-20"), "{comment}");
+    let json: serde_json::Value = serde_json::from_str(&super::json(&plan)).unwrap();
+    assert_eq!(json["changes"][0]["reasons"][0]["why"], "upgrade");
+    assert_eq!(json["changes"][2]["reasons"][0]["why"], "taken-over");
+}
+
+#[test]
 fn long_lists_and_rewritten_texts_are_shortened_and_say_so() {
     let many = |from: usize| Value::list((from..from + 40).map(|i| format!("item number {i} of a long list")));
     let lines = |word: &str| (0..300).map(|i| format!("{word} {i}\n")).collect::<String>();

@@ -67,13 +67,8 @@ impl Bench {
     }
 
     pub fn call(&self, address: &Address, attributes: Attrs, operation: &str) -> Call {
-        Call {
-            operation: OperationId(operation.into()),
-            address: address.clone(),
-            attributes,
-            record: self.made.lock().unwrap().get(address).cloned(),
-            progress: Arc::new(|_| {}),
-        }
+        let record = self.made.lock().unwrap().get(address).cloned();
+        Call { record, ..Call::new(OperationId(operation.into()), address.clone(), attributes) }
     }
 
     pub async fn create(&self, address: &Address, attributes: Attrs) -> Result<Outcome, Failure> {
@@ -160,7 +155,7 @@ impl Bench {
                 assert_eq!(pruned(&attributes), pruned(&recorded), "what is observed equals what was made");
                 None
             }
-            Presence::Present { healthy: Health::Broken(why), .. } => Some(why),
+            Presence::Present { healthy: Health::Broken(why) | Health::Outdated(why), .. } => Some(why),
             Presence::Absent => Some("absent".into()),
         }
     }

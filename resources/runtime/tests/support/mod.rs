@@ -243,12 +243,11 @@ impl World {
     pub fn call(&mut self, address: &Address, attributes: Attrs) -> Call {
         self.operations += 1;
         let said = self.said.clone();
+        let operation = OperationId(format!("op-{}", self.operations).into());
         Call {
-            operation: OperationId(format!("op-{}", self.operations).into()),
-            address: address.clone(),
-            attributes,
             record: self.records.get(address).cloned(),
             progress: Arc::new(move |what| said.lock().unwrap().push(what.to_owned())),
+            ..Call::new(operation, address.clone(), attributes)
         }
     }
 

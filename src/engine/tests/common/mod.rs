@@ -53,7 +53,7 @@ impl Run {
 #[allow(dead_code, reason = "each test file uses its own part of the lab")]
 impl Lab {
     pub fn registry(&self) -> Registry {
-        Registry::new([self.world.provider()])
+        Registry::new([self.world.provider(), self.world.twin()])
     }
 
     pub fn scopes(&self) -> BTreeSet<Scope> {
