@@ -5,8 +5,10 @@
 //! is the only file that names it, so everything else compiles and is tested without.
 
 pub mod api;
+mod config;
 mod error;
 mod kinds;
+mod model;
 mod names;
 mod provider;
 mod rules;

@@ -1,9 +1,10 @@
 //! Rules of security groups as text: `tcp 22 from 10.0.0.0/16`, `tcp 8080-8090 from sg-0a1b2c`, `all from self`.
 //!
-//! One rule has one source; equal rules have equal texts, so that sets of them can be compared. `self` is the group itself
-//! and is never sent: whoever knows the group's id puts it in.
+//! One rule has one source; equal rules have equal texts, so that sets of them can be compared. A source may be a word for
+//! something that only exists later: `self` (the group that has the rule), `vpc` and `peer` (the ranges of its network and
+//! of the one beside it). Words are never sent.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rule {
@@ -20,29 +21,34 @@ pub enum Source {
     V6(String),
     Group(String),
     PrefixList(String),
-    /// The group that has the rule.
-    Itself,
+    /// `self`, `vpc` or `peer`.
+    Word(String),
 }
+
+/// What words stand for.
+pub type Words = BTreeMap<&'static str, String>;
+
+const WORDS: [&str; 3] = ["self", "vpc", "peer"];
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no rule like `tcp 22 from 10.0.0.0/16`")]
 pub struct NotARule(String);
 
 impl Rule {
-    /// With `self` in place of the group's id, or the other way round.
-    pub fn seen_from(mut self, group: &str) -> Self {
-        if self.source == Source::Group(group.into()) {
-            self.source = Source::Itself;
+    /// With the word replaced by what it stands for; as it is where that is not known.
+    pub fn sent(mut self, words: &Words) -> Self {
+        if let Source::Word(word) = &self.source
+            && let Some(meaning) = words.get(word.as_str())
+        {
+            self.source = if word == "self" { Source::Group(meaning.clone()) } else { Source::V4(meaning.clone()) };
         }
         self
     }
+}
 
-    pub fn sent_for(mut self, group: &str) -> Self {
-        if self.source == Source::Itself {
-            self.source = Source::Group(group.into());
-        }
-        self
-    }
+/// [`Rule::sent`] on texts; a text that is no rule stays as it is.
+pub fn sent(rule: &str, words: &Words) -> String {
+    rule.parse().map_or_else(|_| rule.to_owned(), |rule: Rule| rule.sent(words).to_string())
 }
 
 impl fmt::Display for Rule {
@@ -54,10 +60,11 @@ impl fmt::Display for Rule {
             Some((from, to)) => write!(f, " {from}-{to}")?,
         }
         match &self.source {
-            Source::V4(source) | Source::V6(source) | Source::Group(source) | Source::PrefixList(source) => {
-                write!(f, " from {source}")
-            }
-            Source::Itself => f.write_str(" from self"),
+            Source::V4(source)
+            | Source::V6(source)
+            | Source::Group(source)
+            | Source::PrefixList(source)
+            | Source::Word(source) => write!(f, " from {source}"),
         }
     }
 }
@@ -81,7 +88,7 @@ impl FromStr for Rule {
             }
         };
         let source = match source {
-            "self" => Source::Itself,
+            word if WORDS.contains(&word) => Source::Word(word.into()),
             group if group.starts_with("sg-") => Source::Group(group.into()),
             list if list.starts_with("pl-") => Source::PrefixList(list.into()),
             v6 if v6.contains(':') => Source::V6(v6.into()),
@@ -100,11 +107,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn words_become_what_they_stand_for() {
+        let words = Words::from([("self", "sg-1".to_owned()), ("vpc", "10.0.0.0/16".into())]);
+        assert_eq!(sent("all from self", &words), "all from sg-1");
+        assert_eq!(sent("tcp 22 from vpc", &words), "tcp 22 from 10.0.0.0/16");
+        assert_eq!(sent("tcp 22 from peer", &words), "tcp 22 from peer");
+    }
+
+    #[test]
     fn a_rule_reads_back_as_written() {
         for text in [
             "tcp 22 from 10.0.0.0/16",
             "tcp 8080-8090 from sg-0a1b2c",
             "all from self",
+            "tcp 22 from vpc",
             "udp 53 from ::/0",
             "icmp 8--1 from 0.0.0.0/0",
             "icmp -1 from 0.0.0.0/0",

@@ -127,6 +127,11 @@ pub(crate) fn observed(
     subjects.iter().zip(found).map(answer).collect()
 }
 
+/// An object that carries no mark and is ours all the same, since it is part of one that does.
+pub(crate) fn present(id: String, attributes: Attrs, outputs: Attrs, healthy: Health) -> Presence {
+    Presence::Present { id, attributes, outputs, healthy, owned: true }
+}
+
 /// Attributes from pairs.
 pub(crate) fn attrs<const N: usize>(entries: [(&str, Value); N]) -> Attrs {
     entries.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
@@ -135,13 +140,7 @@ pub(crate) fn attrs<const N: usize>(entries: [(&str, Value); N]) -> Attrs {
 /// Recorded subjects as they are recorded, others absent: for what is read once and kept.
 pub(crate) fn as_recorded(subjects: &[Subject]) -> Vec<Observed> {
     let presence = |subject: &Subject| match &subject.record {
-        Some(record) => Presence::Present {
-            id: record.id.clone(),
-            attributes: Attrs::new(),
-            outputs: record.outputs.clone(),
-            healthy: Health::Ok,
-            owned: true,
-        },
+        Some(record) => present(record.id.clone(), Attrs::new(), record.outputs.clone(), Health::Ok),
         None => Presence::Absent,
     };
     subjects.iter().map(|s| Observed { address: s.address.clone(), presence: presence(s) }).collect()

@@ -3,9 +3,18 @@
 //! A create is a call that is tagged with its operation (or carries it as client token), then calls that may all be
 //! repeated. What a kind cannot finish at once shows as a difference in the next refresh and is mended by `update`.
 
+mod elastic_ip;
 mod find;
+mod internet_gateway;
+mod nat_gateway;
+mod peering;
+mod route;
+mod route_table;
+mod security_group;
 mod subnet;
 mod vpc;
+mod vpc_endpoint;
+mod working_network;
 mod zones;
 
 use crate::{
@@ -44,5 +53,18 @@ pub(crate) trait Kind: Send + Sync {
 }
 
 pub(crate) fn all() -> Vec<Box<dyn Kind>> {
-    vec![Box::new(zones::Zones), Box::new(vpc::Vpc), Box::new(subnet::Subnet)]
+    vec![
+        Box::new(zones::Zones),
+        Box::new(working_network::WorkingNetwork),
+        Box::new(vpc::Vpc),
+        Box::new(subnet::Subnet),
+        Box::new(internet_gateway::InternetGateway),
+        Box::new(route_table::RouteTable),
+        Box::new(route::Route),
+        Box::new(elastic_ip::ElasticIp),
+        Box::new(nat_gateway::NatGateway),
+        Box::new(vpc_endpoint::VpcEndpoint),
+        Box::new(security_group::SecurityGroup),
+        Box::new(peering::Peering),
+    ]
 }

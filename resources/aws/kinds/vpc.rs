@@ -63,14 +63,23 @@ impl Kind for Vpc {
         }
         let request = Request::CreateVpc { cidr: at.text("cidr")?.into(), tags: tags::on_create(at.call) };
         let item = at.send(request).await?.item;
-        converge(at, &item.id).await?;
         Ok(Outcome { id: item.id.clone(), outputs: outputs(&item) })
     }
 
-    async fn update(&self, at: &At<'_>) -> Result<Outcome, Failure> {
-        if !is_working(at) {
-            converge(at, at.id()).await?;
+    /// Names inside the network: machines find each other and the bucket's endpoint by them. Listings do not tell whether
+    /// they are on, so this is said whenever the network was made, changed or found again.
+    async fn ready(&self, at: &At<'_>) -> Result<Attrs, Failure> {
+        let wanted = |name| at.attribute(name).as_bool();
+        for (dns_support, dns_hostnames) in [(wanted("dns_support"), None), (None, wanted("dns_hostnames"))] {
+            if dns_support.or(dns_hostnames).is_some() {
+                let vpc = at.id().into();
+                at.send_to_new(Request::ModifyVpc { vpc, dns_support, dns_hostnames }).await?;
+            }
         }
+        Ok(Attrs::new())
+    }
+
+    async fn update(&self, at: &At<'_>) -> Result<Outcome, Failure> {
         at.retag(at.id()).await?;
         Ok(Outcome::default())
     }
@@ -90,17 +99,6 @@ impl Kind for Vpc {
 
 fn is_working(at: &At<'_>) -> bool {
     at.attribute("working").as_bool() == Some(true)
-}
-
-/// Names inside the network: machines find each other and the bucket's endpoint by them.
-async fn converge(at: &At<'_>, vpc: &str) -> Result<(), Failure> {
-    let wanted = |name| at.attribute(name).as_bool();
-    for (dns_support, dns_hostnames) in [(wanted("dns_support"), None), (None, wanted("dns_hostnames"))] {
-        if dns_support.or(dns_hostnames).is_some() {
-            at.send_to_new(Request::ModifyVpc { vpc: vpc.into(), dns_support, dns_hostnames }).await?;
-        }
-    }
-    Ok(())
 }
 
 /// The network of the machine that this runs on.
