@@ -30,7 +30,7 @@ pub struct Platform {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PlatformOptions {
     /// `--upgrade-image`: a machine image that is recorded as pinned is reported as outdated when there is a newer one.
-    #[allow(dead_code, reason = "read only where a provider that knows machine images is built in")]
+    #[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "only clouds have machine images"))]
     pub upgrade_image: bool,
 }
 
@@ -43,8 +43,11 @@ struct Part {
 }
 
 /// The providers in this build.
-fn parts(home: &Path, cache: &Path, _options: PlatformOptions) -> Result<Vec<Part>, Error> {
+#[cfg_attr(not(feature = "aws"), allow(unused_variables, reason = "only clouds take options"))]
+fn parts(home: &Path, cache: &Path, options: PlatformOptions) -> Result<Vec<Part>, Error> {
     Ok(vec![
+        #[cfg(feature = "aws")]
+        aws(options)?,
         #[cfg(feature = "local")]
         local(home, cache)?,
     ])
@@ -53,10 +56,20 @@ fn parts(home: &Path, cache: &Path, _options: PlatformOptions) -> Result<Vec<Par
 /// Their names, as documents use them.
 pub fn providers() -> BTreeSet<String> {
     let names: &[&str] = &[
+        #[cfg(feature = "aws")]
+        "aws",
         #[cfg(feature = "local")]
         "local",
     ];
     names.iter().map(ToString::to_string).collect()
+}
+
+#[cfg(feature = "aws")]
+fn aws(options: PlatformOptions) -> Result<Part, Error> {
+    let keys = crate::cli::home()?.join(".ssh");
+    let options = cloudtik_aws::Options { upgrade_image: options.upgrade_image, keys };
+    let aws = Arc::new(cloudtik_aws::Aws::new(cloudtik_aws::connect(), options));
+    Ok(Part { name: "aws", compile: aws.clone(), manage: aws, connect: None })
 }
 
 #[cfg(feature = "local")]

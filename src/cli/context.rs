@@ -145,9 +145,14 @@ fn under(variable: &str, default: &str) -> Result<PathBuf, Error> {
     if let Some(path) = std::env::var_os(variable).filter(|v| Path::new(v).is_absolute()) {
         return Ok(path.into());
     }
+    Ok(home()?.join(default))
+}
+
+/// The user's home folder.
+pub fn home() -> Result<PathBuf, Error> {
     let home = std::env::var_os("HOME").filter(|v| Path::new(v).is_absolute()).ok_or_else(|| {
-        let missing = std::io::Error::new(std::io::ErrorKind::NotFound, format!("neither {variable} nor HOME is set"));
+        let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "HOME is not set to a folder");
         Error::Io { what: "find the user's folders".into(), source: missing }
     })?;
-    Ok(PathBuf::from(home).join(default))
+    Ok(home.into())
 }

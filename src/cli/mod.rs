@@ -33,6 +33,8 @@ mod workspace;
 use crate::{exit::Exit, view::Output};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use context::Context;
+#[cfg(feature = "aws")]
+pub use context::home;
 pub use error::Error;
 use std::path::PathBuf;
 

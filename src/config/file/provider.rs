@@ -41,6 +41,9 @@ pub struct WorkspaceProvider {
     /// Region of the cloud.
     #[schemars(extend("x-providers" = ["aws", "gcp", "aliyun", "huaweicloud"]))]
     pub region: Option<String>,
+    /// URL that calls go to instead of the cloud's own; for private endpoints and emulators.
+    #[schemars(extend("x-providers" = ["aws"], "x-own" = true))]
+    pub endpoint: Option<String>,
     /// Zone of the region.
     #[schemars(extend("x-providers" = ["gcp"]))]
     pub availability_zone: Option<String>,
@@ -193,6 +196,9 @@ pub struct ClusterProvider {
     /// Region of the cloud.
     #[schemars(extend("x-providers" = ["aws", "gcp", "aliyun", "huaweicloud"]))]
     pub region: Option<String>,
+    /// URL that calls go to instead of the cloud's own; for private endpoints and emulators.
+    #[schemars(extend("x-providers" = ["aws"], "x-own" = true))]
+    pub endpoint: Option<String>,
     /// Zone of the region.
     #[schemars(extend("x-providers" = ["gcp"]))]
     pub availability_zone: Option<String>,
