@@ -97,9 +97,11 @@ fn kind(error: &ApiError) -> FailureKind {
         {
             FailureKind::AlreadyExists
         }
-        "EntityAlreadyExists" | "RouteAlreadyExists" | "BucketAlreadyOwnedByYou" | "InvalidSubnet.Conflict" => {
-            FailureKind::AlreadyExists
-        }
+        "EntityAlreadyExists"
+        | "Resource.AlreadyAssociated"
+        | "RouteAlreadyExists"
+        | "BucketAlreadyOwnedByYou"
+        | "InvalidSubnet.Conflict" => FailureKind::AlreadyExists,
         _ if code.starts_with("Invalid") || code.starts_with("Malformed") || code.starts_with("Missing") => {
             FailureKind::Invalid
         }

@@ -98,8 +98,8 @@ async fn attach(at: &At<'_>, gateway: &str) -> Result<(), Failure> {
     let vpc = at.text("vpc")?;
     let request = Request::AttachInternetGateway { gateway: gateway.into(), vpc: vpc.into() };
     match at.send_to_new(request).await {
-        // Attached already: to this network, or the call would not name it.
-        Err(failure) if failure.message.starts_with("Resource.AlreadyAssociated") => {
+        // Attached already, by an earlier try: or the network has somebody else's.
+        Err(failure) if failure.kind == FailureKind::AlreadyExists => {
             let attached = Filter::is("attachment.vpc-id", vpc);
             match at.one(Listing::InternetGateways, &[attached]).await? {
                 Some(item) if item.id == gateway => Ok(()),
