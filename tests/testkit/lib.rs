@@ -1,6 +1,8 @@
-//! What tests of several crates share: stores and worlds in memory, and the contracts that every implementation passes.
+//! What tests of several crates share: stores and worlds in memory, the contracts that every implementation passes, and a
+//! laboratory with an AWS in it.
 
 pub mod entries;
+pub mod lab;
 pub mod memory;
 pub mod store_contract;
 pub mod world;
