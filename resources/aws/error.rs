@@ -160,6 +160,10 @@ fn hint(error: &ApiError) -> Option<&'static str> {
             "choose another instance type or zone, or run it again later"
         }
         "MaxSpotInstanceCountExceeded" => "set `prefer_spot_node: false`, or ask AWS for a higher spot quota",
+        "BucketAlreadyExists" => {
+            "choose another workspace name: bucket names are unique among all accounts; if it is yours, give the caller \
+             s3:ListBucket and s3:GetBucketTagging on it"
+        }
         "UnauthorizedOperation" | "AccessDenied" => "give the caller the permission that the message names",
         "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => {
             "log in again (`aws sso login`), then run the same command: it goes on from here"

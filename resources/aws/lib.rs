@@ -10,6 +10,7 @@ mod error;
 mod kinds;
 mod model;
 mod names;
+mod policies;
 mod provider;
 mod rules;
 mod schema;

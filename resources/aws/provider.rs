@@ -1,14 +1,14 @@
 //! The provider: every kind's calls, over one client per region.
 
 use crate::{
-    api::{Api, ApiError, Filter, Item, Listing, Reply, Request},
+    api::{Api, ApiError, Filter, Item, Listing, Password, Reply, Request},
     error,
     kinds::{self, Kind},
     tags,
 };
 use async_trait::async_trait;
 use cloudtik_core::{
-    address::ProviderName,
+    address::{Address, ProviderName},
     failure::{Failure, FailureKind},
     provider::{Call, Observed, Outcome, Provider, Refresh, Settled},
     schema::KindSchema,
@@ -69,6 +69,8 @@ pub struct Aws {
     clients: Arc<tokio::sync::Mutex<BTreeMap<Account, Arc<dyn Api>>>>,
     /// The accounts of the documents of this run, by workspace: state knows the region, never the keys.
     accounts: Arc<Mutex<BTreeMap<String, Account>>>,
+    /// Passwords that the documents of this run hold, by database.
+    passwords: Arc<Mutex<BTreeMap<Address, Password>>>,
     kinds: Arc<BTreeMap<&'static str, Box<dyn Kind>>>,
 }
 
@@ -80,12 +82,18 @@ impl Aws {
             connect,
             clients: Arc::default(),
             accounts: Arc::default(),
+            passwords: Arc::default(),
             kinds: Arc::new(kinds),
         }
     }
 
     pub(crate) fn remember(&self, workspace: &str, account: Account) {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner).insert(workspace.into(), account);
+    }
+
+    /// Passwords go from the document to the call that needs them, and into no attribute.
+    pub(crate) fn remember_password(&self, database: &Address, password: Password) {
+        self.passwords.lock().unwrap_or_else(PoisonError::into_inner).insert(database.clone(), password);
     }
 
     /// The client for an object: that of its region, with the keys and endpoint of the workspace's documents.
@@ -116,7 +124,8 @@ impl Aws {
         let operation = format!("{verb} {}", call.address.short());
         let api = self.client(call.scope().workspace_name(), attributes).await;
         let api = api.map_err(|e| error::failure(&operation, &e))?;
-        Ok(At { options: &self.options, api, call, operation })
+        let password = self.passwords.lock().unwrap_or_else(PoisonError::into_inner).get(&call.address).cloned();
+        Ok(At { options: &self.options, api, call, operation, password })
     }
 }
 
@@ -127,6 +136,8 @@ pub(crate) struct At<'a> {
     pub call: &'a Call,
     /// `create vpc.main`.
     pub operation: String,
+    /// What the document gives a database.
+    pub password: Option<Password>,
 }
 
 impl At<'_> {

@@ -3,11 +3,17 @@
 //! A create is a call that is tagged with its operation (or carries it as client token), then calls that may all be
 //! repeated. What a kind cannot finish at once shows as a difference in the next refresh and is mended by `update`.
 
+mod bucket;
+pub(crate) mod database;
+mod db_subnet_group;
 mod elastic_ip;
 mod find;
+mod instance_profile;
 mod internet_gateway;
+mod named;
 mod nat_gateway;
 mod peering;
+mod role;
 mod route;
 mod route_table;
 mod security_group;
@@ -66,5 +72,10 @@ pub(crate) fn all() -> Vec<Box<dyn Kind>> {
         Box::new(vpc_endpoint::VpcEndpoint),
         Box::new(security_group::SecurityGroup),
         Box::new(peering::Peering),
+        Box::new(role::Role),
+        Box::new(instance_profile::InstanceProfile),
+        Box::new(bucket::Bucket),
+        Box::new(db_subnet_group::DbSubnetGroup),
+        Box::new(database::Database),
     ]
 }
