@@ -31,7 +31,6 @@ pub(crate) struct WorkspaceConfig {
     /// With [`Network::Peered`]: let the other network in, and on which ports.
     pub peer_ports: Option<Ports>,
     pub bucket: bool,
-    pub database: bool,
     pub group_name: Option<String>,
     /// Rules beyond those of every workspace, with what each is for.
     pub rules: Vec<(Rule, &'static str)>,
@@ -62,7 +61,7 @@ pub(crate) fn network(provider: &Tree) -> Network {
     }
 }
 
-fn flag(provider: &Tree, name: &str, default: bool) -> bool {
+pub(crate) fn flag(provider: &Tree, name: &str, default: bool) -> bool {
     match provider.get(name).map(|tree| &tree.value) {
         Some(TreeValue::Bool(value)) => *value,
         _ => default,
@@ -96,7 +95,6 @@ impl WorkspaceConfig {
             network,
             peer_ports: peer.then_some(if ssh_only { SSH } else { (0, 65_535) }),
             bucket: flag(provider, "managed_cloud_storage", true),
-            database: flag(provider, "managed_cloud_database", false),
             group_name: provider.at(&["security_group", "GroupName"]).and_then(Tree::as_text).map(String::from),
             rules,
         })

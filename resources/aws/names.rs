@@ -89,14 +89,6 @@ impl Names {
         self.address("key-pair", "main")
     }
 
-    pub fn db_subnet_group(&self) -> Address {
-        self.address("db-subnet-group", "main")
-    }
-
-    pub fn database(&self) -> Address {
-        self.address("database", "default")
-    }
-
     /// `cloudtik-<workspace>-<what>`, the Python tool's name.
     pub fn named(&self, what: &str) -> String {
         format!("cloudtik-{}-{what}", self.workspace)

@@ -1,9 +1,13 @@
 //! Documents to declarations.
 
+mod database;
+mod identities;
+mod storage;
 mod workspace;
 
 use crate::{config, provider::Aws};
 use cloudtik_core::{
+    Address, Origin, Value,
     declaration::Declaration,
     diagnostic::Diagnostic,
     document::{Cluster, Document, NodeType, Workspace},
@@ -13,7 +17,7 @@ use cloudtik_core::{
 impl Compile for Aws {
     fn workspace(&self, workspace: &Workspace) -> Result<Vec<Declaration>, Vec<Diagnostic>> {
         self.remember(&workspace.name, config::account(&workspace.provider));
-        workspace::declare(workspace)
+        workspace::declare(self, workspace)
     }
 
     fn cluster(&self, cluster: &Cluster) -> Result<(Vec<Declaration>, Vec<Node>), Vec<Diagnostic>> {
@@ -32,4 +36,16 @@ impl Compile for Aws {
     fn notes(&self, _: &Document) -> Vec<Diagnostic> {
         Vec::new()
     }
+}
+
+/// A resource that a line of a document asks for.
+fn resource<const N: usize>(
+    address: Address,
+    region: &str,
+    origin: &Origin,
+    attributes: [(&str, Value); N],
+) -> Declaration {
+    let region = ("region".to_owned(), Value::text(region));
+    let attributes = attributes.into_iter().map(|(k, v)| (k.to_owned(), v)).chain([region]).collect();
+    Declaration::new(address, &"aws".into(), attributes).written_at(Some(origin))
 }

@@ -3,9 +3,11 @@
 //! Names and tags are the Python tool's, so that what it made is found. Needs are *created* wherever a thing can be made
 //! while the one before is still coming; only the route through the NAT gateway waits for it to work.
 
+use super::{database, identities, resource, storage};
 use crate::{
-    config::{Network, WorkspaceConfig},
+    config::{self, Network, WorkspaceConfig},
     names::{self, Names},
+    provider::Aws,
     tags,
 };
 use cloudtik_core::{
@@ -13,6 +15,7 @@ use cloudtik_core::{
     declaration::Declaration,
     diagnostic::Diagnostic,
     document::Workspace,
+    origin::Tree,
     value::{Attrs, Needs, Value},
 };
 
@@ -27,12 +30,16 @@ const SUBNETS: [(&str, &str, &str); 3] =
 
 const EVERYWHERE: &str = "0.0.0.0/0";
 
-pub(crate) fn declare(workspace: &Workspace) -> Result<Vec<Declaration>, Vec<Diagnostic>> {
+pub(crate) fn declare(aws: &Aws, workspace: &Workspace) -> Result<Vec<Declaration>, Vec<Diagnostic>> {
     let config = WorkspaceConfig::read(&workspace.provider);
     let name = check_name(workspace);
-    let config = match (config, name) {
-        (Ok(config), None) => config,
-        (config, name) => return Err(config.err().into_iter().flatten().chain(name).collect()),
+    let database = database_options(&workspace.provider);
+    let (config, database) = match (config, name, database) {
+        (Ok(config), None, Ok(database)) => (config, database),
+        (config, name, database) => {
+            let (config, database) = (config.err().into_iter().flatten(), database.err().into_iter().flatten());
+            return Err(config.chain(name).chain(database).collect());
+        }
     };
     let mut model = Model { names: Names::of(&workspace.name), workspace, config, all: Vec::new() };
     model.network();
@@ -41,7 +48,14 @@ pub(crate) fn declare(workspace: &Workspace) -> Result<Vec<Declaration>, Vec<Dia
     model.security_group();
     model.peering();
     model.storage();
+    if let Some(options) = database {
+        model.database(aws, &options);
+    }
     Ok(model.all)
+}
+
+fn database_options(provider: &Tree) -> Result<Option<database::Options>, Vec<Diagnostic>> {
+    config::flag(provider, "managed_cloud_database", false).then(|| database::Options::read(provider)).transpose()
 }
 
 fn check_name(workspace: &Workspace) -> Option<Diagnostic> {
@@ -63,10 +77,7 @@ struct Model<'a> {
 
 impl Model<'_> {
     fn add<const N: usize>(&mut self, address: Address, attributes: [(&str, Value); N]) -> &mut Declaration {
-        let mut attributes: Attrs = attributes.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
-        attributes.insert("region".into(), Value::text(&self.config.account.region));
-        let declaration = Declaration::new(address, &"aws".into(), attributes).written_at(Some(&self.workspace.origin));
-        self.all.push(declaration);
+        self.all.push(resource(address, &self.config.account.region, &self.workspace.origin, attributes));
         self.all.last_mut().expect("one was pushed")
     }
 
@@ -224,7 +235,22 @@ impl Model<'_> {
         self.add(self.names.route("peering-back"), attributes);
     }
 
-    fn storage(&mut self) {}
+    fn storage(&mut self) {
+        let (region, origin) = (&self.config.account.region, &self.workspace.origin);
+        self.all.extend(identities::declare(&self.names, region, origin));
+        if self.config.bucket {
+            self.all.push(storage::declare(self.names.bucket(), region, "default", origin));
+        }
+    }
+
+    fn database(&mut self, aws: &Aws, options: &database::Options) {
+        if let Some(password) = &options.password {
+            aws.remember_password(&database::address(&self.names.scope), password.clone());
+        }
+        let (name, group) = (self.names.named("db"), self.names.named("db-subnet-group"));
+        let (region, origin) = (&self.config.account.region, &self.workspace.origin);
+        self.all.extend(database::declare(&self.names.scope, region, (&name, &group), options, origin));
+    }
 }
 
 fn created(address: &Address) -> Value {
