@@ -5,6 +5,7 @@
 //!
 //! Helpers of tests: what cannot be done panics, and says what it was.
 
+mod bodies;
 mod http;
 mod install;
 mod moto;
@@ -13,6 +14,7 @@ mod process;
 mod strict;
 mod world;
 
+pub use bodies::{Bodies, Host};
 pub use moto::Moto;
 pub use network::Network;
 pub use strict::{Call, Fault, Settings, Strict};

@@ -22,6 +22,10 @@ impl Moto {
         self.server.endpoint()
     }
 
+    pub fn port(&self) -> u16 {
+        self.server.port
+    }
+
     pub fn network(&self) -> &Network {
         &self.server.network
     }

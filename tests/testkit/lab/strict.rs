@@ -29,6 +29,8 @@ pub struct Settings {
     pub page_size: u32,
     /// Calls take as long as on AWS, times this.
     pub latency: f64,
+    /// A folder with the console output of instances, where they have bodies.
+    pub console: String,
 }
 
 impl Settings {

@@ -5,6 +5,7 @@ from mitmproxy import http
 from . import control, wire
 from .births import Births
 from .calls import Calls
+from .console import Console
 from .faults import Cut, Faults
 from .latency import Latency
 from .order import Order
@@ -38,6 +39,7 @@ class Layer:
             tokens,
             order,
             pages,
+            Console(self.settings),
             Latency(self.settings),
         ]
         self.after = [births, states, visibility, pages, tokens]

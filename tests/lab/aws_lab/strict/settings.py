@@ -22,6 +22,8 @@ class Settings:
     page_size: int = 0
     # Calls take as long as on AWS, times this; 0 is at once.
     latency: float = 0.0
+    # A folder with the console output of instances by id, where they have bodies; else it is moto's.
+    console: str = ""
 
     def update(self, new):
         known = {field.name for field in fields(self)}
