@@ -14,6 +14,12 @@ pub enum Event {
         elapsed_ms: u64,
         drifted: usize,
     },
+    /// What an interrupted run may have made is not seen; that it is absent is believed after `wait_ms`.
+    Settling {
+        address: Address,
+        operation: OperationId,
+        wait_ms: u64,
+    },
     /// An intent of an earlier, interrupted run was settled; `how` is `found`, `absent` or `ambiguous`.
     Settled {
         address: Address,

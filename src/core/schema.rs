@@ -110,6 +110,11 @@ impl KindSchema {
         self
     }
 
+    pub fn visible_within(mut self, window: Duration) -> Self {
+        self.consistency_window = window;
+        self
+    }
+
     pub fn takes(mut self, durations: Durations) -> Self {
         self.durations = durations;
         self

@@ -12,6 +12,7 @@ mod graph;
 mod journal;
 mod observe;
 mod operations;
+mod patience;
 mod planner;
 mod queue;
 mod registry;

@@ -64,6 +64,12 @@ impl Queue {
         None
     }
 
+    /// Takes back an operation that was popped and could not be started.
+    pub fn put_back(&mut self, at: usize) {
+        self.graph[NodeIndex::new(at)] = Stage::Waiting;
+        self.offer(at);
+    }
+
     /// The operation's object exists: dependants that need no more may start.
     pub fn created(&mut self, at: usize) {
         self.advance(at, Stage::Created, Needs::Created);

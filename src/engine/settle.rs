@@ -1,14 +1,21 @@
 //! Settles intents that an interrupted run left open: each ends as recorded, or as never happened, before anything else.
 
-use crate::{Registry, execute::record_of};
+use crate::{
+    Registry,
+    execute::record_of,
+    patience::{PATIENCE, look_again},
+};
 use cloudtik_core::{
     Address, Diagnostic, Failure,
     event::{Event, Observer},
     plan::Verb,
-    provider::{Call, Outcome, Settled},
-    state::{Entry, Intent, Locked, Mutation, Status, StoreError},
+    provider::{Call, Outcome, Provider, Settled},
+    state::{Entry, Intent, Locked, Mutation, Record, Status, StoreError},
 };
+use futures::StreamExt;
 use jiff::Timestamp;
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Unsettled {
@@ -26,28 +33,44 @@ pub enum Unsettled {
     Ambiguous(Box<Diagnostic>),
 }
 
+/// How many lookups run at once.
+const LOOKUPS: usize = 16;
+
 /// Settles every open intent of a locked scope and records the outcome.
 ///
-/// A create is looked up by its operation id: found, it is recorded as created; absent, it counts as not done. Every
-/// other call can be repeated safely, so its intent is closed and the next refresh tells what is true.
+/// A create is looked up by its operation id, or by its place in its batch: found, it is recorded as created; absent, it
+/// counts as not done, which is believed only when the kind's window has passed since the call. Every other call can be
+/// repeated safely, so its intent is closed and the next refresh tells what is true.
+///
+/// May be dropped at any point: what is settled is recorded one by one.
 pub async fn settle(registry: &Registry, locked: &mut dyn Locked, observer: &dyn Observer) -> Result<(), Unsettled> {
-    for intent in locked.snapshot().open.clone() {
-        let entry = match intent.verb {
-            Verb::Create | Verb::CreateBeside { .. } => settle_create(registry, locked, &intent, observer).await?,
-            _ => closed(&intent, Vec::new(), Some("interrupted: its result was never recorded")),
-        };
-        locked.append(&[entry])?;
+    let open = locked.snapshot().open.clone();
+    let records = locked.snapshot().records.clone();
+    let began = Instant::now();
+    let mut entries = futures::stream::iter(&open)
+        .map(|intent| async {
+            match intent.verb {
+                Verb::Create | Verb::CreateBeside { .. } => {
+                    let record = records.get(&intent.address).cloned();
+                    settle_create(registry, record, intent, began, observer).await
+                }
+                _ => Ok(closed(intent, Vec::new(), Some("interrupted: its result was never recorded"))),
+            }
+        })
+        .buffered(LOOKUPS);
+    while let Some(entry) = entries.next().await {
+        locked.append(&[entry?])?;
     }
     Ok(())
 }
 
 async fn settle_create(
     registry: &Registry,
-    locked: &dyn Locked,
+    record: Option<Arc<Record>>,
     intent: &Intent,
+    began: Instant,
     observer: &dyn Observer,
 ) -> Result<Entry, Unsettled> {
-    let record = locked.snapshot().records.get(&intent.address).cloned();
     if record.as_ref().is_some_and(|r| r.operation == intent.operation) {
         return Ok(closed(intent, Vec::new(), None));
     }
@@ -64,7 +87,7 @@ async fn settle_create(
             format!("no provider `{}` in this binary", intent.provider),
         ))
     })?;
-    let settled = provider.settle(&call).await.map_err(failed)?;
+    let settled = look_up(&**provider, &call, began + unseen(registry, intent), observer).await.map_err(failed)?;
     let say = |how| {
         observer.event(Event::Settled { address: intent.address.clone(), operation: intent.operation.clone(), how });
     };
@@ -89,12 +112,41 @@ async fn settle_create(
     }
 }
 
-fn found(
-    registry: &Registry,
-    intent: &Intent,
-    old: Option<&cloudtik_core::state::Record>,
-    outcome: &Outcome,
-) -> Mutation {
+/// For how long from now the object of an intent may exist without being seen. Its last call may have been as late as
+/// the patience with it lasted.
+fn unseen(registry: &Registry, intent: &Intent) -> Duration {
+    let window =
+        registry.kinds().get(&intent.provider, intent.address.kind()).map(|k| k.consistency_window).unwrap_or_default();
+    let since = Duration::try_from(Timestamp::now().duration_since(intent.at)).unwrap_or_default();
+    (PATIENCE + window).saturating_sub(since).min(window)
+}
+
+async fn look_up(
+    provider: &dyn Provider,
+    call: &Call,
+    certain: Instant,
+    observer: &dyn Observer,
+) -> Result<Settled, Failure> {
+    let mut looks = 0;
+    loop {
+        let settled = provider.settle(call).await?;
+        let left = certain.saturating_duration_since(Instant::now());
+        if settled != Settled::Absent || left.is_zero() {
+            return Ok(settled);
+        }
+        if looks == 0 {
+            observer.event(Event::Settling {
+                address: call.address.clone(),
+                operation: call.operation.clone(),
+                wait_ms: left.as_millis() as u64,
+            });
+        }
+        tokio::time::sleep(left.min(look_again(looks))).await;
+        looks += 1;
+    }
+}
+
+fn found(registry: &Registry, intent: &Intent, old: Option<&Record>, outcome: &Outcome) -> Mutation {
     let schema = registry.kinds().get(&intent.provider, intent.address.kind()).map_or(1, |k| k.version);
     let mut record = record_of(&intent.address, &intent.provider, outcome, schema);
     record.attributes = intent.attributes.clone();

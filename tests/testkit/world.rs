@@ -9,6 +9,7 @@
 use async_trait::async_trait;
 use cloudtik_core::{
     Address, Attrs, Declaration, Effect, Failure, FailureKind, Lifecycle, Needs, ProviderName, Retry, Scope, Value,
+    batch::{Batch, BatchKey},
     plan::OperationId,
     provider::{Call, Health, Observed, Outcome, Presence, Provider, Refresh, Settled},
     schema::{Durations, KindSchema},
@@ -16,8 +17,9 @@ use cloudtik_core::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 /// One real object.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +30,9 @@ pub struct Object {
     pub attributes: Attrs,
     pub outputs: Attrs,
     pub token: Option<OperationId>,
+    /// The request of several that made it, and its place there.
+    pub launch: Option<(String, u32)>,
+    made: Instant,
     /// Whether it carries our mark; one that does not only has the name.
     pub marked: bool,
     pub broken: Option<String>,
@@ -38,17 +43,24 @@ pub struct Object {
 pub enum Fault {
     /// The call fails without effect.
     Fail,
-    /// Without effect, and the service asks to try again.
-    Throttle,
+    /// So many times without effect, and the service asks to try again.
+    Throttle(u32),
     /// The call has its effect, its answer is lost.
     LoseAnswer,
+    /// The call is lost on its way: no effect, and no answer.
+    Drop,
 }
 
 #[derive(Default)]
 struct Inner {
     objects: BTreeMap<String, Object>,
     next: u64,
-    calls: Vec<String>,
+    /// Mutating requests, each with its calls.
+    requests: Vec<Vec<String>>,
+    /// Whether alike calls go together.
+    batching: bool,
+    /// How long an object is not seen by a lookup after it was made.
+    lag: Duration,
     faults: Vec<(String, String, Fault)>,
     /// Objects that `ready` refuses to call ready.
     unready: BTreeSet<Address>,
@@ -153,11 +165,32 @@ impl World {
 
     /// Mutating calls so far, as `create net.a`.
     pub fn calls(&self) -> Vec<String> {
-        self.lock().calls.clone()
+        self.lock().requests.concat()
+    }
+
+    /// The same, by request.
+    pub fn requests(&self) -> Vec<Vec<String>> {
+        self.lock().requests.clone()
+    }
+
+    /// From now on up to three calls on one kind go in one request.
+    pub fn batch(&self) {
+        self.lock().batching = true;
+    }
+
+    /// From now on a lookup does not see what was made in the last `lag`.
+    pub fn lag(&self, lag: Duration) {
+        self.lock().lag = lag;
+    }
+
+    /// A run on a clock of its own begins: whatever is there was made before it.
+    pub fn begin(&self) {
+        let now = Instant::now();
+        self.lock().objects.values_mut().for_each(|o| o.made = o.made.min(now));
     }
 
     pub fn forget_calls(&self) {
-        self.lock().calls.clear();
+        self.lock().requests.clear();
     }
 
     /// The next call `verb` on `short` goes wrong.
@@ -182,6 +215,8 @@ impl World {
             attributes: Attrs::new(),
             outputs: Attrs::new(),
             token: None,
+            launch: None,
+            made: Instant::now(),
             marked: false,
             broken: None,
         };
@@ -249,6 +284,72 @@ impl Inner {
         self.objects.iter().filter(|(_, o)| uses(o)).map(|(id, _)| id.clone()).collect()
     }
 
+    fn make(&mut self, call: &Call, place: Option<&Batch>) -> Result<Outcome, Failure> {
+        let launch = place.map(|batch| (batch.id.clone(), batch.index));
+        let ours = |o: &Object| o.token.as_ref() == Some(&call.operation) || (launch.is_some() && o.launch == launch);
+        if let Some((id, o)) = self.objects.iter().find(|(_, o)| ours(o)) {
+            return Ok(Outcome { id: id.clone(), outputs: o.outputs.clone() });
+        }
+        for (name, value) in &call.attributes {
+            let id = value.as_text().filter(|text| text.starts_with("id-"));
+            if id.is_some_and(|id| !self.objects.contains_key(id)) {
+                return Err(failure(call, "create", FailureKind::NotFound, format!("`{name}` does not exist")));
+            }
+        }
+        let replaced: Vec<&str> = call
+            .record
+            .iter()
+            .flat_map(|r| std::iter::once(&r.id).chain(r.deposed.values().map(|d| &d.id)).map(String::as_str))
+            .collect();
+        let mut others = self.objects.iter().filter(|(id, _)| !replaced.contains(&id.as_str()));
+        if others.any(|(_, o)| o.owner.as_ref() == Some(&call.address)) {
+            let why = "it was made before, by another operation";
+            return Err(failure(call, "create", FailureKind::AlreadyExists, why));
+        }
+        self.next += 1;
+        let id = format!("id-{}", self.next);
+        let mut outputs = digest(&call.attributes);
+        outputs.insert("id".into(), Value::text(&id));
+        outputs.insert("ip".into(), Value::text(format!("10.0.0.{}", self.next)));
+        if call.kind() == "image" {
+            outputs.insert("version".into(), Value::text(format!("v{}", self.newest)));
+        }
+        let object = Object {
+            owner: None,
+            kind: call.kind().into(),
+            attributes: call.attributes.clone(),
+            outputs: outputs.clone(),
+            token: None,
+            launch,
+            made: Instant::now(),
+            marked: false,
+            broken: None,
+        };
+        self.objects.insert(id.clone(), object);
+        if place.is_none() {
+            self.mark(&id, call);
+        }
+        Ok(Outcome { id, outputs })
+    }
+
+    fn mark(&mut self, id: &str, call: &Call) {
+        if let Some(object) = self.objects.get_mut(id) {
+            object.owner = Some(call.address.clone());
+            object.token = Some(call.operation.clone());
+            object.marked = true;
+        }
+    }
+
+    fn unmake(&mut self, call: &Call) -> Result<(), Failure> {
+        let id = call.record.as_ref().map(|r| r.id.clone()).unwrap_or_default();
+        let users = self.users(&id);
+        if !users.is_empty() {
+            return Err(failure(call, "delete", FailureKind::InUse, format!("still used by {}", users.join(", "))));
+        }
+        self.destroy(&id);
+        Ok(())
+    }
+
     fn destroy(&mut self, id: &str) {
         self.objects.remove(id);
         self.objects.retain(|_, o| !(o.kind == "part" && o.attributes.get("vm").and_then(Value::as_text) == Some(id)));
@@ -259,6 +360,9 @@ impl Inner {
         Some(self.faults.remove(at).2)
     }
 }
+
+/// How long a new object may not be seen.
+pub const WINDOW: Duration = Duration::from_secs(30);
 
 struct Fake {
     world: World,
@@ -275,30 +379,45 @@ impl Fake {
         &self,
         verb: &str,
         call: &Call,
-        effect: impl FnOnce(&mut Inner) -> Result<T, Failure>,
+        effect: impl Fn(&mut Inner, &Call) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        self.request(verb, std::slice::from_ref(call), effect).await.remove(0)
+    }
+
+    /// The same for several calls in one request. A fault of one member is its own, but for a lost answer, which is
+    /// everybody's.
+    async fn request<T>(
+        &self,
+        verb: &str,
+        calls: &[Call],
+        effect: impl Fn(&mut Inner, &Call) -> Result<T, Failure>,
+    ) -> Vec<Result<T, Failure>> {
         self.world.boundary().await;
-        let (fault, result) = {
+        let mut lost = false;
+        let results = {
             let mut inner = self.world.lock();
-            inner.calls.push(format!("{verb} {}", call.address.short()));
-            let fault = inner.take_fault(verb, &call.address);
-            match fault {
-                Some(Fault::Fail) => {
-                    return Err(failure(call, verb, FailureKind::Other, "the service refuses"));
+            inner.requests.push(calls.iter().map(|call| format!("{verb} {}", call.address.short())).collect());
+            let mut one = |call: &Call| match inner.take_fault(verb, &call.address) {
+                Some(Fault::Fail) => Err(failure(call, verb, FailureKind::Other, "the service refuses")),
+                Some(Fault::Throttle(times)) => {
+                    if times > 1 {
+                        inner.faults.push((verb.into(), call.address.short(), Fault::Throttle(times - 1)));
+                    }
+                    Err(failure(call, verb, FailureKind::Throttled, "slow down").retry(Retry::Backoff))
                 }
-                Some(Fault::Throttle) => {
-                    return Err(failure(call, verb, FailureKind::Throttled, "slow down").retry(Retry::Backoff));
+                fault => {
+                    let unheard = matches!(fault, Some(Fault::Drop));
+                    lost |= unheard || matches!(fault, Some(Fault::LoseAnswer));
+                    if unheard { Err(failure(call, verb, FailureKind::Timeout, "")) } else { effect(&mut inner, call) }
                 }
-                fault => (fault, effect(&mut inner)),
-            }
+            };
+            calls.iter().map(&mut one).collect()
         };
         self.world.boundary().await;
-        match fault {
-            Some(Fault::LoseAnswer) => Err(failure(call, verb, FailureKind::Timeout, "no answer")
-                .effect(Effect::Unknown)
-                .retry(Retry::Backoff)),
-            _ => result,
-        }
+        let unknown = |call: &Call| {
+            Err(failure(call, verb, FailureKind::Timeout, "no answer").effect(Effect::Unknown).retry(Retry::Backoff))
+        };
+        if lost { calls.iter().map(unknown).collect() } else { results }
     }
 }
 
@@ -311,7 +430,7 @@ impl Provider for Fake {
     fn kinds(&self) -> Vec<KindSchema> {
         let slow = Durations { create: 400, ready: 200, update: 100, delete: 100 };
         let replaces_net: &[&str] = if self.name == "twin" { &[] } else { &["cidr"] };
-        vec![
+        let kinds = vec![
             KindSchema::new("net").replace_on(replaces_net),
             KindSchema::new("image"),
             KindSchema::new("sub").replace_on(&["cidr", "net"]),
@@ -323,7 +442,8 @@ impl Provider for Fake {
             KindSchema::new("part").replace_on(&["vm"]).volatile(&["digest"]).predicts(digest),
             KindSchema::new("lb").replace_on(&["port", "net"]).create_before_destroy(),
             KindSchema::new("vault").replace_on(&["zone"]).holds_data(),
-        ]
+        ];
+        kinds.into_iter().map(|kind| kind.visible_within(WINDOW)).collect()
     }
 
     async fn refresh(&self, refresh: &Refresh) -> Result<Vec<Observed>, Failure> {
@@ -343,51 +463,25 @@ impl Provider for Fake {
     }
 
     async fn create(&self, call: &Call) -> Result<Outcome, Failure> {
-        self.call("create", call, |inner| {
-            if let Some((id, o)) = inner.objects.iter().find(|(_, o)| o.token.as_ref() == Some(&call.operation)) {
-                return Ok(Outcome { id: id.clone(), outputs: o.outputs.clone() });
-            }
-            for (name, value) in &call.attributes {
-                let id = value.as_text().filter(|text| text.starts_with("id-"));
-                if id.is_some_and(|id| !inner.objects.contains_key(id)) {
-                    return Err(failure(call, "create", FailureKind::NotFound, format!("`{name}` does not exist")));
-                }
-            }
-            let replaced: Vec<&str> = call
-                .record
-                .iter()
-                .flat_map(|r| std::iter::once(&r.id).chain(r.deposed.values().map(|d| &d.id)).map(String::as_str))
-                .collect();
-            let mut others = inner.objects.iter().filter(|(id, _)| !replaced.contains(&id.as_str()));
-            if others.any(|(_, o)| o.owner.as_ref() == Some(&call.address)) {
-                return Err(failure(
-                    call,
-                    "create",
-                    FailureKind::AlreadyExists,
-                    "it was made before, by another operation",
-                ));
-            }
-            inner.next += 1;
-            let id = format!("id-{}", inner.next);
-            let mut outputs = digest(&call.attributes);
-            outputs.insert("id".into(), Value::text(&id));
-            outputs.insert("ip".into(), Value::text(format!("10.0.0.{}", inner.next)));
-            if call.kind() == "image" {
-                outputs.insert("version".into(), Value::text(format!("v{}", inner.newest)));
-            }
-            let object = Object {
-                owner: Some(call.address.clone()),
-                kind: call.kind().into(),
-                attributes: call.attributes.clone(),
-                outputs: outputs.clone(),
-                token: Some(call.operation.clone()),
-                marked: true,
-                broken: None,
-            };
-            inner.objects.insert(id.clone(), object);
-            Ok(Outcome { id, outputs })
-        })
-        .await
+        self.call("create", call, |inner, call| inner.make(call, None)).await
+    }
+
+    fn batch(&self, call: &Call) -> Option<BatchKey> {
+        self.world.lock().batching.then(|| BatchKey { alike: call.kind().into(), limit: 3 })
+    }
+
+    /// As clouds launch machines: the objects are there before each gets its own mark, and some may be missing.
+    async fn create_many(&self, calls: &[Call]) -> Vec<Result<Outcome, Failure>> {
+        let results = self.request("create", calls, |inner, call| inner.make(call, call.batch.as_ref())).await;
+        for (call, outcome) in calls.iter().zip(&results).filter_map(|(call, r)| Some((call, r.as_ref().ok()?))) {
+            self.world.lock().mark(&outcome.id, call);
+            self.world.boundary().await;
+        }
+        results
+    }
+
+    async fn delete_many(&self, calls: &[Call]) -> Vec<Result<(), Failure>> {
+        self.request("delete", calls, |inner, call| inner.unmake(call)).await
     }
 
     async fn ready(&self, call: &Call) -> Result<Attrs, Failure> {
@@ -402,7 +496,7 @@ impl Provider for Fake {
 
     async fn update(&self, call: &Call) -> Result<Outcome, Failure> {
         let id = call.record.as_ref().map(|r| r.id.clone()).unwrap_or_default();
-        self.call("update", call, |inner| {
+        self.call("update", call, |inner, call| {
             let Some(object) = inner.objects.get_mut(&id) else {
                 return Err(failure(call, "update", FailureKind::NotFound, "there is no such object"));
             };
@@ -411,29 +505,25 @@ impl Provider for Fake {
             object.outputs.extend(call.promised.clone());
             object.broken = None;
             object.marked = true;
-            Ok(Outcome { id, outputs: object.outputs.clone() })
+            Ok(Outcome { id: id.clone(), outputs: object.outputs.clone() })
         })
         .await
     }
 
     async fn delete(&self, call: &Call) -> Result<(), Failure> {
-        let id = call.record.as_ref().map(|r| r.id.clone()).unwrap_or_default();
-        self.call("delete", call, |inner| {
-            let users = inner.users(&id);
-            if !users.is_empty() {
-                return Err(failure(call, "delete", FailureKind::InUse, format!("still used by {}", users.join(", "))));
-            }
-            inner.destroy(&id);
-            Ok(())
-        })
-        .await
+        self.call("delete", call, |inner, call| inner.unmake(call)).await
     }
 
     async fn settle(&self, call: &Call) -> Result<Settled, Failure> {
-        let inner = self.world.lock();
-        let found = inner.objects.iter().find(|(_, o)| o.token.as_ref() == Some(&call.operation));
-        Ok(found
-            .map_or(Settled::Absent, |(id, o)| Settled::Found(Outcome { id: id.clone(), outputs: o.outputs.clone() })))
+        let mut inner = self.world.lock();
+        let place = call.batch.as_ref().map(|batch| (batch.id.clone(), batch.index));
+        let ours = |o: &Object| o.token.as_ref() == Some(&call.operation) || (place.is_some() && o.launch == place);
+        let visible = |o: &Object| o.made.elapsed() >= inner.lag;
+        let found = inner.objects.iter().find(|(_, o)| ours(o) && visible(o)).map(|(id, _)| id.clone());
+        Ok(found.map_or(Settled::Absent, |id| {
+            inner.mark(&id, call);
+            Settled::Found(Outcome { outputs: inner.objects[&id].outputs.clone(), id })
+        }))
     }
 }
 

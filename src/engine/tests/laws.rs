@@ -113,8 +113,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_plan_after_apply_is_empty_and_orders_hold(first in sketch(), second in sketch()) {
-        let lab = Lab::default();
+    fn a_plan_after_apply_is_empty_and_orders_hold(first in sketch(), second in sketch(), batching: bool) {
+        let lab = Lab::of(batching);
         lab.world.foreign("id-foreign");
         for document in [first, second] {
             let declared = declare(&document);
@@ -132,8 +132,8 @@ proptest! {
     }
 
     #[test]
-    fn a_plan_does_not_depend_on_the_order_of_its_inputs(before in sketch(), after in sketch(), seed in any::<u64>()) {
-        let lab = Lab::default();
+    fn a_plan_does_not_depend_on_the_order_of_its_inputs(before in sketch(), after in sketch(), seed in any::<u64>(), batching: bool) {
+        let lab = Lab::of(batching);
         lab.apply(&declare(&before)).complete();
         let mut declared = declare(&after);
         let plan = serde_json::to_vec(&lab.plan(&declared)).unwrap();
@@ -144,8 +144,8 @@ proptest! {
     }
 
     #[test]
-    fn a_saved_plan_reads_back_equal_and_does_what_was_planned(before in sketch(), after in sketch()) {
-        let lab = Lab::default();
+    fn a_saved_plan_reads_back_equal_and_does_what_was_planned(before in sketch(), after in sketch(), batching: bool) {
+        let lab = Lab::of(batching);
         lab.apply(&declare(&before)).complete();
         let plan = lab.plan(&declare(&after));
         let text = serde_json::to_string(&plan).unwrap();
@@ -164,16 +164,17 @@ proptest! {
     }
 
     #[test]
-    fn lost_answers_and_refusals_end_in_the_same_world(before in sketch(), after in sketch(), pick in any::<u64>()) {
-        let calm = Lab::default();
+    fn lost_answers_and_refusals_end_in_the_same_world(before in sketch(), after in sketch(), pick in any::<u64>(), batching: bool) {
+        let calm = Lab::of(batching);
         calm.apply(&declare(&before)).complete();
         let planned = calm.plan(&declare(&after));
         calm.apply(&declare(&after)).complete();
 
-        let lab = Lab::default();
+        let lab = Lab::of(batching);
         lab.apply(&declare(&before)).complete();
         for (at, op) in planned.operations.iter().enumerate() {
-            let fault = [Fault::Fail, Fault::Throttle, Fault::LoseAnswer][(pick as usize >> (at % 32)) % 3].clone();
+            let faults = [Fault::Fail, Fault::Throttle(1), Fault::LoseAnswer, Fault::Drop];
+            let fault = faults[(pick as usize >> (at % 32)) % faults.len()].clone();
             lab.world.fault(op.verb.as_str(), &op.address.short(), fault);
         }
         for _ in 0..=planned.operations.len() {
@@ -189,13 +190,13 @@ proptest! {
 
     /// Cuts a run off at every boundary of every provider call in turn; the next apply reaches the goal.
     #[test]
-    fn a_run_killed_at_any_call_boundary_is_finished_by_the_next(before in sketch(), after in sketch()) {
-        let calm = Lab::default();
+    fn a_run_killed_at_any_call_boundary_is_finished_by_the_next(before in sketch(), after in sketch(), batching: bool) {
+        let calm = Lab::of(batching);
         calm.apply(&declare(&before)).complete();
         calm.world.guillotine.lift();
         calm.apply(&declare(&after)).complete();
         for cut in 0..calm.world.guillotine.passed() {
-            let lab = Lab::default();
+            let lab = Lab::of(batching);
             lab.apply(&declare(&before)).complete();
             lab.world.guillotine.set(cut);
             let run = lab.apply(&declare(&after));
@@ -209,14 +210,14 @@ proptest! {
 
     /// The same saved plan, applied again, goes on where its first run was cut off.
     #[test]
-    fn a_saved_plan_is_finished_by_applying_it_again(before in sketch(), after in sketch()) {
-        let calm = Lab::default();
+    fn a_saved_plan_is_finished_by_applying_it_again(before in sketch(), after in sketch(), batching: bool) {
+        let calm = Lab::of(batching);
         calm.apply(&declare(&before)).complete();
         let plan = calm.plan(&declare(&after));
         calm.world.guillotine.lift();
         calm.apply_plan(&plan).complete();
         for cut in 0..calm.world.guillotine.passed() {
-            let lab = Lab::default();
+            let lab = Lab::of(batching);
             lab.apply(&declare(&before)).complete();
             let plan = lab.plan(&declare(&after));
             lab.world.guillotine.set(cut);
@@ -233,14 +234,14 @@ proptest! {
 
     /// The same for every append to the journal, with the batch lost and with it stored.
     #[test]
-    fn a_run_killed_at_any_append_is_finished_by_the_next(before in sketch(), after in sketch()) {
-        let calm = Lab::default();
+    fn a_run_killed_at_any_append_is_finished_by_the_next(before in sketch(), after in sketch(), batching: bool) {
+        let calm = Lab::of(batching);
         calm.apply(&declare(&before)).complete();
         let first = calm.store.appends();
         calm.apply(&declare(&after)).complete();
         for append in first + 1..=calm.store.appends() {
             for durable in [false, true] {
-                let lab = Lab::default();
+                let lab = Lab::of(batching);
                 lab.apply(&declare(&before)).complete();
                 lab.store.fail(Some(StoreFault { append, durable }));
                 let run = lab.apply(&declare(&after));

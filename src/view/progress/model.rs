@@ -77,6 +77,7 @@ impl Model {
         match event {
             Event::RefreshStarted { total } => self.reading = Some((now, total)),
             Event::RefreshFinished { elapsed_ms, drifted } => return self.read(elapsed_ms, drifted),
+            Event::Settling { address, wait_ms, .. } => return vec![settling(&address, wait_ms)],
             Event::Settled { address, how, .. } => return vec![settled(&address, how)],
             Event::ApplyStarted { operations, expected_ms } => {
                 self.apply = Some(Apply { since: now, operations, expected_ms });
@@ -338,6 +339,12 @@ fn waiting(running: &Running, now: u64, indent: &str) -> Line {
     let line = Line::new().plain(indent).plain(format!("{} {}", running.verb, running.address.short()));
     let line = line.add(Paint::Dim, took(now.saturating_sub(running.since)));
     if running.waits_for.is_empty() { line } else { line.add(Paint::Dim, format!("  {}", running.waits_for)) }
+}
+
+fn settling(address: &Address, wait_ms: u64) -> Line {
+    let seconds = wait_ms.div_ceil(1000);
+    let what = format!("may have been made by the interrupted run; looked for, {seconds} s at most");
+    Line::of(Paint::Info, "settle ").plain(format!("{}  {what}", address.short()))
 }
 
 fn settled(address: &Address, how: &str) -> Line {

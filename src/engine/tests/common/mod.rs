@@ -52,6 +52,15 @@ impl Run {
 
 #[allow(dead_code, reason = "each test file uses its own part of the lab")]
 impl Lab {
+    /// A lab whose provider takes several alike calls in one request, or not.
+    pub fn of(batching: bool) -> Self {
+        let lab = Lab::default();
+        if batching {
+            lab.world.batch();
+        }
+        lab
+    }
+
     pub fn registry(&self) -> Registry {
         Registry::new([self.world.provider(), self.world.twin()])
     }
@@ -105,6 +114,7 @@ impl Lab {
     pub fn run(&self, declarations: &[Declaration], mode: Mode, options: &Options) -> Run {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
+            self.world.begin();
             let work = async {
                 let mut lock = self.lock();
                 if let Err(problem) = settle(&self.registry(), &mut *lock, &Silent).await {
@@ -127,6 +137,7 @@ impl Lab {
     pub fn apply_plan(&self, plan: &Plan) -> Run {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
+            self.world.begin();
             let work = async {
                 let mut lock = self.lock();
                 match settle(&self.registry(), &mut *lock, &Silent).await {
