@@ -25,6 +25,20 @@ pub(crate) fn on_create(call: &Call) -> Tags {
     tags
 }
 
+/// What a create of several alike sends: the group that they are in, and the request that made them.
+pub(crate) fn on_create_many(call: &Call, request: &str) -> Tags {
+    let mut tags = declared(&call.attributes);
+    tags.insert(ADDRESS.into(), group(&call.address).unwrap_or_else(|| call.address.short()));
+    tags.insert(OPERATION.into(), request.into());
+    tags
+}
+
+/// `instance.worker.default` for `instance.worker.default[2]`.
+pub(crate) fn group(address: &Address) -> Option<String> {
+    let (base, _, rest) = address.instance()?;
+    rest.is_empty().then(|| format!("{}.{base}", address.kind()))
+}
+
 pub(crate) fn declared(attributes: &Attrs) -> Tags {
     let tags = attributes.get("tags").and_then(Value::as_map).into_iter().flatten();
     tags.filter_map(|(key, value)| Some((key.clone(), value.scalar_text()?))).collect()
@@ -41,8 +55,10 @@ pub(crate) fn is_owned(item: &Item, scope: &Scope) -> bool {
     item.tags.get(SCOPE).is_some_and(|owner| *owner == scope.to_string())
 }
 
+/// Whether it carries the mark of `address`, or of the group that `address` is in.
 pub(crate) fn is_address(item: &Item, address: &Address) -> bool {
-    is_owned(item, address.scope()) && item.tags.get(ADDRESS).is_some_and(|a| *a == address.short())
+    let marked = |mark: &String| *mark == address.short() || group(address).as_ref() == Some(mark);
+    is_owned(item, address.scope()) && item.tags.get(ADDRESS).is_some_and(marked)
 }
 
 pub(crate) fn by_operation(call: &Call) -> Vec<Filter> {

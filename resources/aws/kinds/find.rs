@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The service takes this many values in one filter.
 /// Source: EC2 API reference, "Filtering" of Describe actions: 200 (read 2026-11-25).
-const VALUES: usize = 200;
+pub(crate) const VALUES: usize = 200;
 
 /// How a kind is looked up.
 pub(crate) struct Lookup<'a> {
@@ -28,12 +28,12 @@ pub(crate) struct Lookup<'a> {
     pub by_name: bool,
 }
 
-/// The object of each subject, in their order.
-pub(crate) async fn find(
+/// Everything that carries the marks of the subjects' scopes, and everything that is recorded of them; by id.
+pub(crate) async fn all(
     api: &dyn Api,
     lookup: &Lookup<'_>,
     subjects: &[Subject],
-) -> Result<Vec<Option<Item>>, ApiError> {
+) -> Result<BTreeMap<String, Item>, ApiError> {
     let scopes: BTreeSet<String> = subjects.iter().map(|s| s.address.scope().to_string()).collect();
     let mut items: BTreeMap<String, Item> = BTreeMap::new();
     let tagged = Filter::new(format!("tag:{}", tags::SCOPE), scopes);
@@ -42,6 +42,16 @@ pub(crate) async fn find(
     for ids in missing.chunks(VALUES) {
         collect(api, lookup, Filter::new(lookup.id, ids.iter().copied()), &mut items).await?;
     }
+    Ok(items)
+}
+
+/// The object of each subject, in their order.
+pub(crate) async fn find(
+    api: &dyn Api,
+    lookup: &Lookup<'_>,
+    subjects: &[Subject],
+) -> Result<Vec<Option<Item>>, ApiError> {
+    let items = all(api, lookup, subjects).await?;
     let taken: BTreeSet<&str> = recorded(subjects).collect();
     let mut found: Vec<Option<Item>> = subjects
         .iter()
