@@ -7,6 +7,7 @@
 pub mod api;
 mod config;
 mod error;
+mod key_file;
 mod kinds;
 mod model;
 mod names;

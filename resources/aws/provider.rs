@@ -9,6 +9,7 @@ use crate::{
 use async_trait::async_trait;
 use cloudtik_core::{
     address::{Address, ProviderName},
+    batch::BatchKey,
     failure::{Failure, FailureKind},
     provider::{Call, Observed, Outcome, Provider, Refresh, Settled},
     schema::KindSchema,
@@ -126,6 +127,14 @@ impl Aws {
         let api = api.map_err(|e| error::failure(&operation, &e))?;
         let password = self.passwords.lock().unwrap_or_else(PoisonError::into_inner).get(&call.address).cloned();
         Ok(At { options: &self.options, api, call, operation, password })
+    }
+}
+
+impl Aws {
+    /// The kind and the clients of calls that go in one request.
+    async fn together<'a>(&'a self, verb: &'a str, calls: &'a [Call]) -> Result<(&'a dyn Kind, Vec<At<'a>>), Failure> {
+        let kind = self.kind(calls.first().map_or("", |call| call.kind()))?;
+        Ok((kind, try_join_all(calls.iter().map(|call| self.at(verb, call))).await?))
     }
 }
 
@@ -329,6 +338,24 @@ impl Provider for Aws {
 
     async fn create(&self, call: &Call) -> Result<Outcome, Failure> {
         self.kind(call.kind())?.create(&self.at("create", call).await?).await
+    }
+
+    fn batch(&self, call: &Call) -> Option<BatchKey> {
+        self.kinds.get(call.kind())?.batch(call)
+    }
+
+    async fn create_many(&self, calls: &[Call]) -> Vec<Result<Outcome, Failure>> {
+        match self.together("create", calls).await {
+            Ok((kind, all)) => kind.create_many(&all).await,
+            Err(failure) => calls.iter().map(|_| Err(failure.clone())).collect(),
+        }
+    }
+
+    async fn delete_many(&self, calls: &[Call]) -> Vec<Result<(), Failure>> {
+        match self.together("delete", calls).await {
+            Ok((kind, all)) => kind.delete_many(&all).await,
+            Err(failure) => calls.iter().map(|_| Err(failure.clone())).collect(),
+        }
     }
 
     async fn ready(&self, call: &Call) -> Result<Attrs, Failure> {

@@ -7,9 +7,13 @@ mod bucket;
 pub(crate) mod database;
 mod db_subnet_group;
 mod elastic_ip;
+mod endpoint;
 mod find;
+mod image;
+mod instance;
 mod instance_profile;
 mod internet_gateway;
+mod key_pair;
 mod named;
 mod nat_gateway;
 mod peering;
@@ -18,6 +22,7 @@ mod route;
 mod route_table;
 mod security_group;
 mod subnet;
+mod volume;
 mod vpc;
 mod vpc_endpoint;
 mod working_network;
@@ -29,11 +34,13 @@ use crate::{
 };
 use async_trait::async_trait;
 use cloudtik_core::{
+    batch::BatchKey,
     failure::Failure,
-    provider::{Observed, Outcome, Settled, Subject},
+    provider::{Call, Observed, Outcome, Settled, Subject},
     schema::KindSchema,
     value::Attrs,
 };
+use futures::future::join_all;
 
 /// One kind's part of the provider. Everything may be repeated.
 #[async_trait]
@@ -48,6 +55,21 @@ pub(crate) trait Kind: Send + Sync {
     async fn ready(&self, at: &At<'_>) -> Result<Attrs, Failure> {
         let _ = at;
         Ok(Attrs::new())
+    }
+
+    /// As [`cloudtik_core::provider::Provider::batch`].
+    fn batch(&self, _: &Call) -> Option<BatchKey> {
+        None
+    }
+
+    /// Creates what one batch holds, in its order. Only called for kinds that have batches.
+    async fn create_many(&self, all: &[At<'_>]) -> Vec<Result<Outcome, Failure>> {
+        join_all(all.iter().map(|at| self.create(at))).await
+    }
+
+    /// Deletes what one batch holds, in its order.
+    async fn delete_many(&self, all: &[At<'_>]) -> Vec<Result<(), Failure>> {
+        join_all(all.iter().map(|at| self.delete(at))).await
     }
 
     async fn update(&self, at: &At<'_>) -> Result<Outcome, Failure>;
@@ -77,5 +99,10 @@ pub(crate) fn all() -> Vec<Box<dyn Kind>> {
         Box::new(bucket::Bucket),
         Box::new(db_subnet_group::DbSubnetGroup),
         Box::new(database::Database),
+        Box::new(image::Image),
+        Box::new(key_pair::KeyPair),
+        Box::<instance::Instance>::default(),
+        Box::new(volume::Volume),
+        Box::new(endpoint::Endpoint),
     ]
 }

@@ -1,7 +1,12 @@
 //! Documents to declarations.
 
+mod cluster;
 mod database;
 mod identities;
+mod images;
+pub(crate) mod keys;
+mod node_config;
+mod sizes;
 mod storage;
 mod workspace;
 
@@ -22,19 +27,22 @@ impl Compile for Aws {
 
     fn cluster(&self, cluster: &Cluster) -> Result<(Vec<Declaration>, Vec<Node>), Vec<Diagnostic>> {
         self.remember(&cluster.workspace, config::account(&cluster.provider));
-        Err(vec![Diagnostic::error("provider-unavailable", "clusters come next").at(&cluster.origin)])
+        cluster::cluster(self, cluster)
     }
 
-    fn publish(&self, _: &Cluster, _: &Endpoint) -> Vec<Declaration> {
-        Vec::new()
+    fn publish(&self, cluster: &Cluster, endpoint: &Endpoint) -> Vec<Declaration> {
+        cluster::publish(self, cluster, endpoint)
     }
 
-    fn size(&self, _: &NodeType, _: &Cluster) -> Result<(u32, u64), Box<Diagnostic>> {
-        Ok((1, 1024))
+    fn size(&self, node_type: &NodeType, _: &Cluster) -> Result<(u32, u64), Box<Diagnostic>> {
+        cluster::size(node_type)
     }
 
-    fn notes(&self, _: &Document) -> Vec<Diagnostic> {
-        Vec::new()
+    fn notes(&self, document: &Document) -> Vec<Diagnostic> {
+        match document {
+            Document::Workspace(_) => Vec::new(),
+            Document::Cluster(cluster) => cluster::notes(cluster),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Names and tags are the Python tool's, so that what it made is found. Needs are *created* wherever a thing can be made
 //! while the one before is still coming; only the route through the NAT gateway waits for it to work.
 
-use super::{database, identities, resource, storage};
+use super::{database, identities, keys, resource, storage};
 use crate::{
     config::{self, Network, WorkspaceConfig},
     names::{self, Names},
@@ -47,6 +47,7 @@ pub(crate) fn declare(aws: &Aws, workspace: &Workspace) -> Result<Vec<Declaratio
     model.ways_out();
     model.security_group();
     model.peering();
+    model.key();
     model.storage();
     if let Some(options) = database {
         model.database(aws, &options);
@@ -214,6 +215,12 @@ impl Model<'_> {
             ("tags", tags),
         ];
         self.add(self.names.security_group(), attributes);
+    }
+
+    /// For the clusters that bring no key of their own.
+    fn key(&mut self) {
+        let pair = keys::generated(&self.names, &self.config.account.region);
+        self.all.push(pair.written_at(Some(&self.workspace.origin)));
     }
 
     /// The joint with the working network, and the ways over it in both directions.

@@ -1,0 +1,43 @@
+//! The images that nodes start from when their `node_config` names none.
+
+use super::{node_config::NodeConfig, sizes};
+use cloudtik_core::value::{Attrs, Value};
+
+/// A default image: the newest one that is called so.
+pub(crate) struct DefaultImage {
+    /// `image.<name>`.
+    pub name: &'static str,
+    owner: &'static str,
+    pattern: &'static str,
+}
+
+/// Source: the Python tool's `aws/config.py`; owner 099720109477 is Canonical (Ubuntu on AWS, "Finding images").
+const UBUNTU: DefaultImage = DefaultImage {
+    name: "ubuntu",
+    owner: "099720109477",
+    pattern: "ubuntu/images/hvm-ssd/ubuntu-focal-20.04-amd64-server-*",
+};
+
+/// For machines with graphics cards. Source: the Python tool's `aws/config.py`.
+const DEEP_LEARNING: DefaultImage = DefaultImage {
+    name: "deep-learning",
+    owner: "amazon",
+    pattern: "AWS Deep Learning Base AMI GPU CUDA 11 (Ubuntu 20.04)*",
+};
+
+/// The image of a node type that names none itself. A launch template that is named brings its own.
+pub(crate) fn default_for(config: &NodeConfig) -> Option<&'static DefaultImage> {
+    if config.image.is_some() || config.template.is_some() {
+        return None;
+    }
+    let gpus = config.instance_type.as_deref().and_then(sizes::of).map_or(0, |size| size.gpus);
+    Some(if gpus > 0 { &DEEP_LEARNING } else { &UBUNTU })
+}
+
+impl DefaultImage {
+    pub fn attributes(&self, region: &str) -> Attrs {
+        let attributes =
+            [("region", region), ("owner", self.owner), ("name", self.pattern), ("architecture", "x86_64")];
+        attributes.map(|(key, value)| (key.to_owned(), Value::text(value))).into()
+    }
+}
