@@ -16,8 +16,9 @@ use cloudtik_core::{
     provider::Presence,
     state::{Locked, Snapshot, StoreError},
 };
-use cloudtik_engine::{ApplyError, ApplyOptions, Input, Interrupt, Options, RefreshPolicy, Summary};
+use cloudtik_engine::{ApplyOptions, Input, Interrupt, Options, RefreshPolicy, Summary};
 use std::collections::{BTreeMap, BTreeSet};
+use tokio::sync::watch::Receiver;
 
 /// What to plan for.
 pub struct Request<'a> {
@@ -91,6 +92,24 @@ fn busy(world: &World, scopes: &BTreeSet<Scope>) -> Result<Option<StoreError>, E
     Ok(None)
 }
 
+/// The same, until the user stops it; `false` then. What is still open is settled by the next run.
+async fn settle_or_stop(
+    world: &World,
+    locks: &mut Locks,
+    progress: &Progress,
+    interrupt: &mut Receiver<Interrupt>,
+) -> Result<bool, Error> {
+    tokio::select! {
+        settled = settle(world, locks, progress) => settled.map(|()| true),
+        _ = interrupt.wait_for(|asked| *asked != Interrupt::No) => Ok(false),
+    }
+}
+
+fn stopped(context: &Context) -> Exit {
+    context.out.note("Interrupted before anything was changed; the next run finds out what an earlier one left.");
+    Exit::Interrupted
+}
+
 async fn settle(world: &World, locks: &mut Locks, progress: &Progress) -> Result<(), Error> {
     for lock in locks.values_mut() {
         cloudtik_engine::settle(&world.platform.engine, &mut **lock, progress).await?;
@@ -105,7 +124,6 @@ async fn decide(
     progress: &Progress,
 ) -> Result<Planned, Error> {
     let declarations: &[Declaration] = if request.mode == Mode::Destroy { &[] } else { request.declarations };
-    workspaces_exist(world, request, declarations, &state)?;
     let engine = &world.platform.engine;
     let observed =
         cloudtik_engine::observe(engine, declarations, request.scopes, &state, request.refresh, progress).await?;
@@ -118,7 +136,7 @@ async fn decide(
         kinds: engine.kinds(),
         options: &request.options,
     })
-    .map_err(|diagnostics| Error::Problems { diagnostics, sources: Box::new(request.sources.clone()) })?;
+    .map_err(|diagnostics| advised(world, request, diagnostics))?;
     if request.mode == Mode::Normal && !plan.is_empty() {
         plan.warnings.splice(0..0, request.notes.iter().cloned());
         plan.digest = plan.compute_digest();
@@ -126,48 +144,27 @@ async fn decide(
     Ok(Planned { plan, state, observed })
 }
 
-/// A cluster whose workspace is neither recorded nor given along: one problem, instead of one for each reference to it.
-fn workspaces_exist(
-    world: &World,
-    request: &Request<'_>,
-    declarations: &[Declaration],
-    state: &BTreeMap<Scope, Snapshot>,
-) -> Result<(), Error> {
-    let missing = |scope: &Scope| {
-        !request.scopes.contains(scope) && state.get(scope).is_none_or(|snapshot| snapshot.records.is_empty())
-    };
-    let mut diagnostics = Vec::new();
-    for cluster in request.scopes.iter().filter(|scope| scope.cluster_name().is_some()) {
-        let workspace = Scope::workspace(cluster.workspace_name());
-        let needs_it = |d: &&Declaration| {
-            d.address.scope() == cluster && d.dependencies().iter().any(|need| *need.address.scope() == workspace)
-        };
-        if missing(&workspace) && declarations.iter().any(|d| needs_it(&d)) {
-            let problem = Diagnostic::error("unknown-reference", "the cluster's workspace does not exist")
-                .detail(format!(
-                    "{cluster} is built on {workspace}, of which nothing is recorded in {}",
-                    world.store.place()
-                ))
-                .hint("create it: `cloudtik workspace create` with its document")
-                .hint("or give its document together with this one")
-                .hint("or name the folder that its state is in: `--state DIR`");
-            diagnostics.push(problem);
-        }
+/// Problems of a plan, with what only the command line can advise.
+fn advised(world: &World, request: &Request<'_>, mut diagnostics: Vec<Diagnostic>) -> Error {
+    for missing in diagnostics.iter_mut().filter(|d| d.id == "scope-not-applied") {
+        missing
+            .hints
+            .push(format!("or name the folder that its state is in: `--state DIR`; now it is {}", world.store.place()));
     }
-    match diagnostics.is_empty() {
-        true => Ok(()),
-        false => Err(Error::Problems { diagnostics, sources: Box::new(request.sources.clone()) }),
-    }
+    Error::Problems { diagnostics, sources: Box::new(request.sources.clone()) }
 }
 
 /// Plans under lock, shows, asks and applies.
 pub async fn change(context: &Context, world: &World, request: &Request<'_>) -> Result<Exit, Error> {
-    let interrupt = interrupt::listen().map_err(Error::io("listen for signals"))?;
+    let mut interrupt = interrupt::listen().map_err(Error::io("listen for signals"))?;
     // Reading tells of damage that the right to write would repair.
     world.read(request.scopes)?;
     let mut locks = world.lock(request.scopes, request.command)?;
     let progress = Progress::new(&context.out);
-    settle(world, &mut locks, &progress).await?;
+    if !settle_or_stop(world, &mut locks, &progress, &mut interrupt).await? {
+        progress.finish();
+        return Ok(stopped(context));
+    }
     let state = world.read(request.scopes)?;
     let planned = decide(world, request, state, &progress).await?;
     progress.finish();
@@ -183,35 +180,35 @@ pub async fn change(context: &Context, world: &World, request: &Request<'_>) -> 
 
 /// Applies a plan that was made and saved earlier.
 pub async fn change_by(context: &Context, world: &World, plan: &Plan, yes: bool) -> Result<Exit, Error> {
-    let interrupt = interrupt::listen().map_err(Error::io("listen for signals"))?;
+    let mut interrupt = interrupt::listen().map_err(Error::io("listen for signals"))?;
     let scopes: BTreeSet<Scope> = plan.base.keys().cloned().collect();
     world.read(&scopes)?;
     let mut locks = world.lock(&scopes, "apply")?;
     let progress = Progress::new(&context.out);
-    settle(world, &mut locks, &progress).await?;
+    let settled = settle_or_stop(world, &mut locks, &progress, &mut interrupt).await?;
     progress.finish();
+    if !settled {
+        return Ok(stopped(context));
+    }
     let state = world.read(&scopes)?;
-    same_history(plan, &state)?;
+    // Told here, it is told before anybody is asked.
+    cloudtik_engine::check(plan, &state)?;
+    let (left, all) = (cloudtik_engine::left(plan, &state), plan.operations.len());
+    if left == 0 && all > 0 {
+        context.out.note("This plan was applied before: nothing of it is left to do.");
+        return Ok(Exit::Ok);
+    }
     show(context, plan, &Sources::default())?;
     if plan.is_empty() {
         return Ok(Exit::Ok);
+    }
+    if left < all {
+        context.out.note(&format!("Of its {all} steps, {} were done before.", all - left));
     }
     if let Some(exit) = ask(context, plan, yes)? {
         return Ok(exit);
     }
     carry_out(context, world, plan, locks, &state, "apply", interrupt).await
-}
-
-/// The engine refuses such a plan too; told here, it is told before anybody is asked.
-fn same_history(plan: &Plan, state: &BTreeMap<Scope, Snapshot>) -> Result<(), Error> {
-    for (scope, base) in &plan.base {
-        let moved =
-            |now: &&Snapshot| now.lineage != base.lineage && !(base.lineage.is_empty() && now.records.is_empty());
-        if state.get(scope).filter(moved).is_some() {
-            return Err(ApplyError::OtherHistory { scope: scope.clone() }.into());
-        }
-    }
-    Ok(())
 }
 
 fn show(context: &Context, plan: &Plan, sources: &Sources) -> Result<(), Error> {
@@ -250,7 +247,7 @@ async fn carry_out(
     locks: Locks,
     state: &BTreeMap<Scope, Snapshot>,
     command: &str,
-    interrupt: tokio::sync::watch::Receiver<Interrupt>,
+    interrupt: Receiver<Interrupt>,
 ) -> Result<Exit, Error> {
     let progress = Progress::new(&context.out);
     let options = ApplyOptions { who: who(), command: command.into(), interrupt, parallelism: None };

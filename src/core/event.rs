@@ -1,6 +1,6 @@
 //! What happens during a run, as a stream that views and `--json` read. The names and fields are a published format.
 
-use crate::{address::Address, diagnostic::Diagnostic, plan::OperationId};
+use crate::{address::Address, diagnostic::Diagnostic, failure::FailureKind, plan::OperationId};
 use serde::Serialize;
 
 #[derive(Clone, Debug, Serialize)]
@@ -63,6 +63,7 @@ pub enum Event {
     OperationFailed {
         operation: OperationId,
         address: Address,
+        kind: FailureKind,
         message: String,
         hint: Option<String>,
         elapsed_ms: u64,

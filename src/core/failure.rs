@@ -24,6 +24,8 @@ pub enum FailureKind {
     /// A command on a node ended with an error.
     Command,
     Cancelled,
+    /// What the step relies on has changed since it was planned: only a new plan can say what to do.
+    Stale,
     /// A defect of ours.
     Bug,
     Other,

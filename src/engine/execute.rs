@@ -132,8 +132,9 @@ pub async fn apply(
     run.go().await
 }
 
-/// The plan is what was made, and made for these states.
-fn check(plan: &Plan, state: &BTreeMap<Scope, Snapshot>) -> Result<(), ApplyError> {
+/// Whether a plan is what was made, and made for these states. A plan whose first run was cut off still fits what that run
+/// left.
+pub fn check(plan: &Plan, state: &BTreeMap<Scope, Snapshot>) -> Result<(), ApplyError> {
     if plan.compute_digest() != plan.digest {
         return Err(ApplyError::Tampered);
     }
@@ -227,7 +228,7 @@ impl Run<'_> {
             let Standing::Moved(what) = standing else { continue };
             let op = &self.plan.operations[at];
             let failure = Failure::new(
-                FailureKind::Invalid,
+                FailureKind::Stale,
                 format!("{} {}", op.verb.as_str(), op.address.short()),
                 format!("`{what}` has changed since the plan was made"),
             )

@@ -21,8 +21,9 @@ mod standing;
 mod targets;
 mod worker;
 
-pub use execute::{ApplyError, ApplyOptions, Interrupt, Summary, apply};
+pub use execute::{ApplyError, ApplyOptions, Interrupt, Summary, apply, check};
 pub use observe::{RefreshPolicy, observe};
 pub use planner::{Input, Options, plan};
 pub use registry::Registry;
 pub use settle::{Unsettled, settle};
+pub use standing::left;

@@ -2,9 +2,9 @@
 //! or refused because what it relies on has moved.
 
 use cloudtik_core::{
-    Address, Digest,
+    Address, Digest, Scope,
     plan::{Operation, OperationId, Plan, Verb},
-    state::{Record, Status},
+    state::{Record, Snapshot, Status},
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -17,6 +17,12 @@ pub(crate) enum Standing {
     Done,
     /// This record is not as it was when the plan was made.
     Moved(Address),
+}
+
+/// How many operations of a plan an earlier run of it has left to do in these states; refused ones count.
+pub fn left(plan: &Plan, state: &BTreeMap<Scope, Snapshot>) -> usize {
+    let records = state.values().flat_map(|snapshot| snapshot.records.clone()).collect();
+    standings(plan, &records).iter().filter(|standing| **standing != Standing::Done).count()
 }
 
 type Records = BTreeMap<Address, Arc<Record>>;

@@ -49,6 +49,19 @@ fn a_plan_that_was_applied_already_touches_nothing() {
     bench.compare("plan-stale");
 }
 
+/// A bucket that cannot be made ends the first run in part; the plan, whose scope had no history, is gone on with.
+#[test]
+fn a_first_plan_that_was_cut_off_is_gone_on_with() {
+    let mut bench = Bench::new();
+    bench.must("plan workspace.yaml -o first.plan");
+    bench.write("state/local/buckets", "in the way");
+    assert_eq!(bench.run("apply first.plan -y").code, 4);
+    std::fs::remove_file(bench.path("state/local/buckets")).unwrap();
+    assert_eq!(bench.run("apply first.plan -y").code, 0);
+    bench.run("plan workspace.yaml");
+    bench.compare("plan-cut-off");
+}
+
 #[test]
 fn a_plan_of_another_history_is_refused() {
     let mut bench = Bench::new();
@@ -79,6 +92,7 @@ fn a_step_whose_facts_moved_is_refused_and_the_others_are_done() {
     assert_eq!(ran.code, 4, "{}", ran.stderr);
     assert!(ran.stderr.contains("`workspace/demo:firewall.main` has changed since"), "{}", ran.stderr);
     assert!(ran.stderr.contains("Not finished: 1 done, 1 failed, 0 skipped"), "{}", ran.stderr);
+    assert!(ran.stderr.ends_with("What is done is recorded. Make a new plan for the rest.\n"), "{}", ran.stderr);
     assert!(bench.path("state/local/buckets/demo").is_dir());
     assert_eq!(bench.quiet("plan workspace.yaml --detailed-exitcode").code, 0, "the later rule stays");
 }

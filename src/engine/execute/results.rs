@@ -122,6 +122,7 @@ impl Run<'_> {
         self.observer.event(Event::OperationFailed {
             operation: op.id.clone(),
             address: op.address.clone(),
+            kind: failure.kind,
             message: failure.to_string(),
             hint: failure.hint.clone(),
             elapsed_ms,

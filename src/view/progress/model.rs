@@ -8,7 +8,7 @@ use crate::view::{
     plan::{group_label, group_names},
     text::{about, elapsed, fit, plural},
 };
-use cloudtik_core::{Address, Sources, event::Event, plan::OperationId};
+use cloudtik_core::{Address, FailureKind, Sources, event::Event, plan::OperationId};
 use std::collections::BTreeMap;
 
 /// Finished steps of one kind are gathered this long into one line.
@@ -42,6 +42,8 @@ struct Failed {
     verb: &'static str,
     message: String,
     hint: Option<String>,
+    /// Refused: the plan is no longer right about it.
+    stale: bool,
 }
 
 #[derive(Debug, Default)]
@@ -95,8 +97,10 @@ impl Model {
             Event::OperationRetrying { operation, address, message, after_ms } => {
                 return self.retrying(&operation, &address, message, after_ms);
             }
-            Event::OperationFailed { operation, address, message, hint, elapsed_ms } => {
-                return self.fails(&operation, address, message, hint, elapsed_ms);
+            Event::OperationFailed { operation, address, kind, message, hint, elapsed_ms } => {
+                let stale = kind == FailureKind::Stale;
+                let verb = self.running.remove(&operation).map_or("", |r| r.verb);
+                return self.fails(Failed { address, verb, message, hint, stale }, elapsed_ms);
             }
             Event::OperationSkipped { address, because_of, .. } => {
                 self.skipped.entry(because_of).or_default().push(address);
@@ -157,20 +161,13 @@ impl Model {
         lines
     }
 
-    fn fails(
-        &mut self,
-        operation: &OperationId,
-        address: Address,
-        message: String,
-        hint: Option<String>,
-        elapsed_ms: u64,
-    ) -> Vec<Line> {
-        let verb = self.running.remove(operation).map_or("", |r| r.verb);
+    fn fails(&mut self, failed: Failed, elapsed_ms: u64) -> Vec<Line> {
         let mut lines = self.flush();
-        let line = Line::of(Paint::Bad, "failed ").plain(format!("{verb} {}", address.short()).trim_start());
+        let what = format!("{} {}", failed.verb, failed.address.short());
+        let line = Line::of(Paint::Bad, "failed ").plain(what.trim_start());
         lines.push(line.add(Paint::Dim, took(elapsed_ms)));
-        lines.extend(explained(&message, hint.as_deref()));
-        self.failed.push(Failed { address, verb, message, hint });
+        lines.extend(explained(&failed.message, failed.hint.as_deref()));
+        self.failed.push(failed);
         lines
     }
 
@@ -303,6 +300,7 @@ impl Model {
         let counts = format!(" {done} done, {failed} failed, {skipped} skipped in {}.", elapsed(elapsed_ms));
         lines.push(Line::new());
         lines.push(Line::of(Paint::Bad, stopped).plain(counts));
+        let next = next(&self.failed, self.interrupted);
         for failed in std::mem::take(&mut self.failed) {
             let what = format!("{} {}", failed.verb, failed.address.short());
             lines.push(Line::of(Paint::Bad, "failed ").plain(what.trim_start()));
@@ -317,8 +315,18 @@ impl Model {
             ));
             lines.push(line);
         }
-        lines.push(Line::new().plain("What is done is recorded. Run the same command again to go on from here."));
+        lines.push(Line::new().plain(format!("What is done is recorded. {next}")));
         lines
+    }
+}
+
+/// How to go on after a run that did not do everything. A refused step is refused again by the same plan.
+fn next(failed: &[Failed], interrupted: bool) -> &'static str {
+    let refused = failed.iter().filter(|failed| failed.stale).count();
+    match refused {
+        0 => "Run the same command again to go on from here.",
+        n if n == failed.len() && !interrupted => "Make a new plan for the rest.",
+        _ => "Run the same command again to go on from here; for what was refused, make a new plan.",
     }
 }
 

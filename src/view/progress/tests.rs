@@ -83,6 +83,7 @@ fn a_failure_says_what_it_stopped_and_what_to_do() {
         Event::OperationFailed {
             operation: OperationId("n".into()),
             address: cluster("instance.worker[1]"),
+            kind: FailureKind::Exhausted,
             message: "no address is left in 10.20.0.0/29".into(),
             hint: Some("widen `cidr` in workspace.yaml".into()),
             elapsed_ms: 3_200,
