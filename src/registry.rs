@@ -110,8 +110,12 @@ pub fn platform(home: &Path, cache: &Path, folders: &[PathBuf], options: Platfor
     let parts = parts(home, cache, options)?;
     let connectors: BTreeMap<String, Arc<dyn Connector>> =
         parts.iter().filter_map(|part| part.connect.clone()).map(|c| (c.via().to_string(), c)).collect();
-    let mirror = std::env::var("CLOUDTIK_ARTIFACT_MIRROR").ok().filter(|m| !m.is_empty());
-    let runtime: Arc<dyn Provider> = Arc::new(Runtime::new(connectors.clone(), cache.to_path_buf(), mirror));
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let mut runtime = Runtime::new(connectors.clone(), cache.to_path_buf(), variable("CLOUDTIK_ARTIFACT_MIRROR"));
+    if let Some(index) = variable("PIP_INDEX_URL") {
+        runtime = runtime.index(index);
+    }
+    let runtime: Arc<dyn Provider> = Arc::new(runtime);
     Ok(Platform {
         engine: Registry::new(parts.iter().map(|part| part.manage.clone()).chain([runtime])),
         compilers: parts.into_iter().map(|part| (part.name, part.compile)).collect(),

@@ -1,15 +1,15 @@
-//! The document's own shell commands and file mounts, as resources on each node.
+//! A node's data disks, and the document's own shell commands and file mounts, as resources on each node.
 //!
-//! Order on a node: mounts, initialization, setup, bootstrap; then the runtimes' services; then start.
+//! Order on a node: disks and mounts, initialization, setup, bootstrap; then the runtimes' services; then start.
 
 use crate::{
     compile::{Compiled, on_node, placed},
-    kinds::mount,
+    kinds::{disks, mount},
 };
 use cloudtik_core::{
     Address, Diagnostic, Needs, Scope, Value,
     document::{Cluster, Commands, FileMount, NodeType},
-    node::{Node, Role},
+    node::{Files, Node, Role},
 };
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub fn declare(
     let digests = digests(cluster, problems);
     let mut before = BTreeMap::new();
     for node in nodes {
-        let mut earlier = Vec::new();
+        let mut earlier: Vec<Address> = declare_disks(cluster, node, scope, compiled).into_iter().collect();
         for (remote, (mount, digest)) in &digests {
             earlier.push(declare_mount(remote, mount, digest, node, scope, compiled));
         }
@@ -37,6 +37,16 @@ pub fn declare(
         before.insert(node.instance.clone(), earlier);
     }
     before
+}
+
+/// The disks that a node has beside its root disk; those of nodes that share this machine's files are not touched.
+fn declare_disks(cluster: &Cluster, node: &Node, scope: &Scope, compiled: &mut Compiled) -> Option<Address> {
+    let count = i64::try_from(node.data_disks).ok().filter(|count| *count > 0 && node.files == Files::Own)?;
+    let attributes =
+        [("connection", node.connection.clone()), ("count", Value::Int(count)), ("folder", Value::text(disks::FOLDER))];
+    let address = on_node(scope, "disks", node, "data");
+    compiled.declarations.push(placed(address.clone(), node, attributes, &cluster.origin));
+    Some(address)
 }
 
 /// Declares the start phase: after every service of the node. Its stop lines run when it goes, so it never goes silently.
@@ -52,8 +62,9 @@ pub fn declare_start(cluster: &Cluster, nodes: &[Node], scope: &Scope, compiled:
             continue;
         }
         let prefix = format!("{}/", node.instance.name());
-        let earlier =
-            |a: &&Address| matches!(a.kind(), "service" | "command" | "mount") && a.name().starts_with(&prefix);
+        let earlier = |a: &&Address| {
+            matches!(a.kind(), "service" | "command" | "mount" | "disks") && a.name().starts_with(&prefix)
+        };
         let earlier: Vec<Address> = compiled.declarations.iter().map(|d| &d.address).filter(earlier).cloned().collect();
         let keeps = stop.is_empty();
         let address = declare_phase(cluster, node, scope, "start", start, stop, &earlier, compiled);

@@ -4,13 +4,14 @@
 //! names the smallest memory that would do.
 
 use crate::{
+    kinds::disks,
     manifest::{Manifest, Named},
     render::{self, Facts, RenderError, Renderer, Tokens, fact},
 };
 use cloudtik_core::{
     Diagnostic, Origin, Value,
     document::Cluster,
-    node::{Node, Role},
+    node::{Files, Node, Role},
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -115,7 +116,17 @@ pub fn node(node: &Node, sizes: &Map<String, Json>, tokens: &mut Tokens) -> Json
         "cpus": node.cpus,
         "memory_mib": node.memory_mib,
         "size": sizes,
+        "shares": node.shared.is_some() || node.role == Role::Head,
+        "disks": disks(node),
     })
+}
+
+/// Where its data disks are mounted; empty when it has none.
+fn disks(node: &Node) -> Vec<String> {
+    match node.files {
+        Files::Own => disks::places(node.data_disks),
+        Files::Shared => Vec::new(),
+    }
 }
 
 /// What templates see of the cluster, without any node.

@@ -1,9 +1,11 @@
-//! One runtime on the nodes that select it: artifacts once, then files and services node by node, the head first.
+//! One runtime on the nodes that select it: artifacts once for nodes that see this machine's files, else on each node; then
+//! files and services node by node, the head first.
 
 use crate::{
     catalog::Entry,
     compile::{Compiled, defect, on_node, placed},
     facts::{self, Shared, Size},
+    kinds::installation,
     launch::Launcher,
     manifest::{Argument, File, Role, Service},
     provider,
@@ -119,12 +121,21 @@ impl<'a> Pass<'a> {
         if self.members.is_empty() {
             return Ok(std::mem::take(&mut self.part));
         }
-        self.artifacts();
+        let own = |m: &Member<'_>| m.node.files == node::Files::Own;
+        let mut shared = None;
+        if !self.members.iter().all(own) {
+            shared = Some(self.artifacts(None));
+        }
         let mut problems = Vec::new();
         for member in std::mem::take(&mut self.members) {
             let mut facts = self.facts.clone();
             facts.insert("node".into(), fact(facts::node(member.node, &member.sizes, &mut self.tokens)));
             facts.insert("settings".into(), fact(&member.settings));
+            let held = match &shared {
+                Some(held) if !own(&member) => held.clone(),
+                _ => self.artifacts(Some(member.node)),
+            };
+            facts.extend(held);
             let before = before.get(&member.node.instance).map(Vec::as_slice).unwrap_or_default();
             if let Err(error) = self.node(&member, &facts, before) {
                 problems.push(defect(&error).at(self.origin));
@@ -133,19 +144,32 @@ impl<'a> Pass<'a> {
         if problems.is_empty() { Ok(std::mem::take(&mut self.part)) } else { Err(problems) }
     }
 
-    fn artifacts(&mut self) {
+    /// Declares the artifacts on this machine, or on a node of its own files. Returns what templates see of them.
+    fn artifacts(&mut self, node: Option<&Node>) -> Facts {
         let (mut homes, mut libraries) = (Map::new(), Map::new());
         for artifact in &self.entry.manifest.versions[&self.version] {
-            let address = Address::new(self.scope.clone(), "artifact", &artifact.name);
-            homes.insert(artifact.name.clone(), self.tokens.hide(&Value::reference(&address, "path")));
-            libraries.insert(artifact.name.clone(), self.tokens.hide(&Value::reference(&address, "libraries")));
             let json = serde_json::to_value(artifact).expect("an artifact is always JSON");
             let attributes = Value::from(json).as_map().cloned().unwrap_or_default();
-            let declaration = Declaration::new(address, &provider::name(), attributes);
-            self.part.declarations.push(declaration.written_at(Some(self.origin)));
+            let declaration = match node {
+                None => {
+                    let address = Address::new(self.scope.clone(), "artifact", &artifact.name);
+                    Declaration::new(address, &provider::name(), attributes).written_at(Some(self.origin))
+                }
+                Some(node) => {
+                    let address = on_node(self.scope, "installation", node, &artifact.name);
+                    let place =
+                        [("connection", node.connection.clone()), ("folder", installation::folder(node, artifact))];
+                    let mut declaration = placed(address, node, place, self.origin);
+                    declaration.attributes.extend(attributes);
+                    declaration
+                }
+            };
+            let output = |name: &str| Value::reference(&declaration.address, name);
+            homes.insert(artifact.name.clone(), self.tokens.hide(&output("path")));
+            libraries.insert(artifact.name.clone(), self.tokens.hide(&output("libraries")));
+            self.part.declarations.push(declaration);
         }
-        self.facts.insert("artifact".into(), fact(homes));
-        self.facts.insert("libraries".into(), fact(libraries));
+        Facts::from([("artifact".into(), fact(homes)), ("libraries".into(), fact(libraries))])
     }
 
     fn node(&mut self, member: &Member<'_>, facts: &Facts, before: &[Address]) -> Result<(), RenderError> {

@@ -3,7 +3,7 @@
 use crate::{
     artifact::Store,
     hosts::Hosts,
-    kinds::{artifact, command, file, mount, service},
+    kinds::{artifact, command, disks, file, installation, mount, service},
 };
 use async_trait::async_trait;
 use cloudtik_core::{
@@ -31,6 +31,11 @@ impl Runtime {
     pub fn new(connectors: BTreeMap<String, Arc<dyn Connector>>, cache: PathBuf, mirror: Option<String>) -> Self {
         Runtime { hosts: Hosts::new(connectors), store: Store::new(&cache, mirror) }
     }
+
+    /// With another index of Python packages for nodes that fetch by themselves (`PIP_INDEX_URL`).
+    pub fn index(self, index: String) -> Self {
+        Runtime { store: self.store.index(index), ..self }
+    }
 }
 
 fn unknown(kind: &str) -> Failure {
@@ -44,14 +49,24 @@ impl Provider for Runtime {
     }
 
     fn kinds(&self) -> Vec<KindSchema> {
-        vec![artifact::schema(), command::schema(), file::schema(), mount::schema(), service::schema()]
+        vec![
+            artifact::schema(),
+            command::schema(),
+            disks::schema(),
+            file::schema(),
+            installation::schema(),
+            mount::schema(),
+            service::schema(),
+        ]
     }
 
     async fn refresh(&self, refresh: &Refresh) -> Result<Vec<Observed>, Failure> {
         match refresh.kind.as_str() {
             "artifact" => Ok(artifact::refresh(refresh)),
             "command" => command::refresh(&self.hosts, refresh).await,
+            "disks" => disks::refresh(&self.hosts, refresh).await,
             "file" => file::refresh(&self.hosts, refresh).await,
+            "installation" => installation::refresh(&self.hosts, refresh).await,
             "mount" => mount::refresh(&self.hosts, refresh).await,
             "service" => service::refresh(&self.hosts, refresh).await,
             other => Err(unknown(other)),
@@ -62,7 +77,9 @@ impl Provider for Runtime {
         match call.kind() {
             "artifact" => artifact::fetch(&self.store, call).await,
             "command" => command::create(&self.hosts, call).await,
+            "disks" => disks::create(&self.hosts, call).await,
             "file" => file::write(&self.hosts, call).await,
+            "installation" => installation::create(&self.hosts, &self.store, call).await,
             "mount" => mount::write(&self.hosts, call).await,
             "service" => service::create(&self.hosts, call).await,
             other => Err(unknown(other)),
@@ -79,6 +96,7 @@ impl Provider for Runtime {
     async fn update(&self, call: &Call) -> Result<Outcome, Failure> {
         match call.kind() {
             "command" => command::update(&self.hosts, call).await,
+            "installation" => installation::update(&self.hosts, &self.store, call).await,
             "service" => service::update(&self.hosts, call).await,
             _ => self.create(call).await,
         }
@@ -86,9 +104,10 @@ impl Provider for Runtime {
 
     async fn delete(&self, call: &Call) -> Result<(), Failure> {
         match call.kind() {
-            "artifact" => Ok(()),
+            "artifact" | "disks" => Ok(()),
             "command" => command::delete(&self.hosts, call).await,
             "file" => file::delete(&self.hosts, call).await,
+            "installation" => installation::delete(&self.hosts, call).await,
             "mount" => mount::delete(&self.hosts, call).await,
             "service" => service::delete(&self.hosts, call).await,
             other => Err(unknown(other)),
@@ -99,7 +118,9 @@ impl Provider for Runtime {
         match call.kind() {
             "artifact" => artifact::settle(&self.store, call).await,
             "command" => command::settle(&self.hosts, call).await,
+            "disks" => Ok(Settled::Absent),
             "file" => file::settle(&self.hosts, call).await,
+            "installation" => installation::settle(&self.hosts, &self.store, call).await,
             "mount" => mount::settle(&self.hosts, call).await,
             "service" => service::settle(&self.hosts, call).await,
             other => Err(unknown(other)),

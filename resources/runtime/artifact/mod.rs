@@ -1,13 +1,19 @@
-//! Artifacts on this machine: fetched once, checked, unpacked, shared by all nodes and clusters.
+//! Artifacts on this machine: fetched once, checked, unpacked, shared by all nodes that see its files, and sent to those
+//! that do not and cannot fetch for themselves.
 
 mod debian;
 mod download;
 mod java;
+mod pack;
 mod pypi;
+mod sources;
 mod store;
 mod unpack;
 
+pub(crate) use pack::Packed;
+pub(crate) use sources::Published;
 pub use store::{Held, Store};
+pub(crate) use store::{key, mark};
 
 use cloudtik_core::{Failure, FailureKind, Retry};
 use std::path::Path;

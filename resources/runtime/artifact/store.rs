@@ -4,7 +4,11 @@
 //! the digest of what was asked for. Whoever fetches holds the lock file; what an interrupted fetch left is thrown away by
 //! the next one. Nothing in a complete folder is ever changed.
 
-use super::{Say, debian, download, environment, io, java, pypi, unpack};
+use super::{
+    Say, debian, download, environment, io, java, pypi,
+    sources::{self, Published},
+    unpack,
+};
 use crate::manifest::{Artifact, Debian, Source};
 use cloudtik_core::{Failure, FailureKind, digest};
 use std::{
@@ -13,11 +17,14 @@ use std::{
     time::Duration,
 };
 
-const COMPLETE: &str = ".complete";
+/// The file that marks a folder as whole.
+pub(crate) const COMPLETE: &str = ".complete";
 
 pub struct Store {
     root: PathBuf,
     mirror: Option<String>,
+    /// Where nodes look for Python packages. On this machine pip knows by itself.
+    index: String,
 }
 
 /// Where an artifact is.
@@ -34,7 +41,11 @@ pub struct Held {
 impl Store {
     /// `cache` is made when needed. `mirror`: a folder or an http(s) URL that files are tried from first, by their name.
     pub fn new(cache: &Path, mirror: Option<String>) -> Self {
-        Store { root: cache.join("artifacts"), mirror }
+        Store { root: cache.join("artifacts"), mirror, index: sources::INDEX.into() }
+    }
+
+    pub fn index(self, index: String) -> Self {
+        Store { index, ..self }
     }
 
     /// What is there without fetching anything.
@@ -56,35 +67,45 @@ impl Store {
         if let Some(held) = self.find(artifact).await? {
             return Ok(held);
         }
+        held(artifact, &self.tree(artifact, say).await?)
+    }
+
+    /// The unpacked folder, fetched first if need be, whatever else this machine could use instead.
+    pub async fn tree(&self, artifact: &Artifact, say: Say<'_>) -> Result<PathBuf, Failure> {
+        let folder = self.root.join(key(artifact));
+        if is_complete(&folder, artifact) {
+            return Ok(folder);
+        }
         let what = format!("fetch {} {}", artifact.name, artifact.version);
         fs::create_dir_all(&self.root).map_err(io(&what, &self.root))?;
         let _lock = self.lock(artifact, &what, say).await?;
-        if let Some(held) = self.find(artifact).await? {
-            return Ok(held);
+        if is_complete(&folder, artifact) {
+            return Ok(folder);
         }
         let work = self.root.join(format!(".{}.new", key(artifact)));
         clear(&work).map_err(io(&what, &work))?;
         let tree = work.join("tree");
         fs::create_dir_all(&tree).map_err(io(&what, &tree))?;
         self.fill(artifact, &work, &tree, say).await?;
-        let folder = self.root.join(key(artifact));
         publish(artifact, &tree, &folder).map_err(io(&what, &folder))?;
         clear(&work).map_err(io(&what, &work))?;
-        held(artifact, &folder)
+        Ok(folder)
+    }
+
+    /// Where a node may load the artifact's file from, the mirror first.
+    pub fn urls(&self, artifact: &Artifact) -> Vec<String> {
+        sources::urls(artifact, self.mirror.as_deref(), &self.index)
     }
 
     async fn fill(&self, artifact: &Artifact, work: &Path, tree: &Path, say: Say<'_>) -> Result<(), Failure> {
-        let (file, sha256, size) = match &artifact.source {
-            Source::Debian(Debian { packages }) => {
-                return debian::fetch(packages, work, tree, say).await;
-            }
-            Source::Pypi(pypi) => (pypi.file.clone(), &pypi.sha256, pypi.size),
-            Source::Url(url) => (url.url.rsplit('/').next().unwrap_or("file").to_owned(), &url.sha256, url.size),
-        };
-        let target = work.join(&file);
+        if let Source::Debian(Debian { packages }) = &artifact.source {
+            return debian::fetch(packages, work, tree, say).await;
+        }
+        let Published { file, sha256, size } = Published::of(artifact);
+        let target = work.join(file);
         let label = format!("fetching {} {}", artifact.name, artifact.version);
         let progress = download::Progress { label: &label, size, say };
-        let archive = match self.mirrored(&file, &target, &progress).await {
+        let archive = match self.mirrored(file, &target, &progress).await {
             Some(path) => path,
             None => {
                 match &artifact.source {
@@ -129,16 +150,21 @@ impl Store {
 }
 
 /// The folder's name: it differs whenever anything that was asked for differs.
-fn key(artifact: &Artifact) -> String {
-    format!("{}-{}-{}", artifact.name, artifact.version, &digest::of(artifact).0[..8])
+pub(crate) fn key(artifact: &Artifact) -> String {
+    format!("{}-{}-{}", artifact.name, artifact.version, &mark(artifact)[..8])
+}
+
+/// What the mark of a complete folder holds.
+pub(crate) fn mark(artifact: &Artifact) -> String {
+    digest::of(artifact).0
 }
 
 fn is_complete(folder: &Path, artifact: &Artifact) -> bool {
-    fs::read_to_string(folder.join(COMPLETE)).is_ok_and(|mark| mark == digest::of(artifact).0)
+    fs::read_to_string(folder.join(COMPLETE)).is_ok_and(|found| found == mark(artifact))
 }
 
 fn publish(artifact: &Artifact, tree: &Path, folder: &Path) -> std::io::Result<()> {
-    fs::write(tree.join(COMPLETE), digest::of(artifact).0)?;
+    fs::write(tree.join(COMPLETE), mark(artifact))?;
     rustix::fs::syncfs(File::open(tree)?)?;
     clear(folder)?;
     fs::rename(tree, folder)?;

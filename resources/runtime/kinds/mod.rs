@@ -2,7 +2,9 @@
 
 pub mod artifact;
 pub mod command;
+pub mod disks;
 pub mod file;
+pub mod installation;
 pub mod mount;
 pub mod service;
 

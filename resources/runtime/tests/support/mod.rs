@@ -1,6 +1,8 @@
 //! A host that is this machine, nodes in folders of it, and clusters to compile.
 #![allow(dead_code)] // each test file uses its part
 
+pub mod own;
+
 use async_trait::async_trait;
 use cloudtik_core::{
     Address, Attrs, Declaration, Failure, FailureKind, Origin, Reference, Scope, Tree, Value,
@@ -98,7 +100,8 @@ impl Connector for LocalConnector {
 }
 
 pub fn runtime(cache: &Path, connector: Arc<LocalConnector>, mirror: Option<String>) -> Runtime {
-    let connectors: BTreeMap<String, Arc<dyn Connector>> = BTreeMap::from([("test".to_owned(), connector as _)]);
+    let connectors: BTreeMap<String, Arc<dyn Connector>> =
+        BTreeMap::from([("test".to_owned(), connector as _), ("own".to_owned(), Arc::new(own::OwnConnector) as _)]);
     Runtime::new(connectors, cache.to_owned(), mirror)
 }
 
