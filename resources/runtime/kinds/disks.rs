@@ -85,7 +85,13 @@ fn presence(subject: &Subject, missing: &str) -> Presence {
         "" => Health::Ok,
         numbers => Health::Broken(format!("not mounted: disk {}", numbers.replace(' ', ", "))),
     };
-    Presence::Present { id: record.id.clone(), attributes: Attrs::new(), outputs: record.outputs.clone(), healthy }
+    Presence::Present {
+        id: record.id.clone(),
+        attributes: Attrs::new(),
+        outputs: record.outputs.clone(),
+        healthy,
+        owned: true,
+    }
 }
 
 /// Formats and mounts what is not yet; mounts again what a node that was started anew lacks.

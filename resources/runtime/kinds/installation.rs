@@ -129,6 +129,7 @@ fn presence<'a>(subject: &Subject, answers: &mut impl Iterator<Item = &'a str>) 
             attributes: Attrs::new(),
             outputs: record.outputs.clone(),
             healthy: Health::Ok,
+            owned: true,
         },
         _ => Presence::Absent,
     }

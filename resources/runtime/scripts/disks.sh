@@ -22,16 +22,16 @@ devices() {
 
 # point DEVICE: where it is mounted; fails when it is not.
 point() {
-  while read -r device place _; do
-    if [ "$device" = "$1" ]; then printf '%s\n' "$place"; return 0; fi
+  while read -r what where _; do
+    if [ "$what" = "$1" ]; then printf '%s\n' "$where"; return 0; fi
   done </proc/self/mounts
   return 1
 }
 
 # taken POINT: whether anything is mounted there.
 taken() {
-  while read -r _ place _; do
-    if [ "$place" = "$1" ]; then return 0; fi
+  while read -r _ where _; do
+    if [ "$where" = "$1" ]; then return 0; fi
   done </proc/self/mounts
   return 1
 }
@@ -46,8 +46,8 @@ in_use() {
 
 # kind DEVICE: `mounted`, `ours`, `blank`, `used`, or what it holds.
 kind() {
-  if place=$(point "$1"); then
-    case $place in "$under"/data_disk_*) echo mounted ;; *) echo used ;; esac
+  if where=$(point "$1"); then
+    case $where in "$under"/data_disk_*) echo mounted ;; *) echo used ;; esac
     return
   fi
   if in_use "$1"; then echo used; return; fi
@@ -89,15 +89,15 @@ done
 # line UUID: the mount point that fstab gives a file system.
 line() {
   [ -f "$fstab" ] || return 0
-  while read -r what place _; do
-    if [ "$what" = "UUID=$1" ]; then printf '%s\n' "$place"; return 0; fi
+  while read -r what where _; do
+    if [ "$what" = "UUID=$1" ]; then printf '%s\n' "$where"; return 0; fi
   done <"$fstab"
 }
 
 # present UUID: whether a disk that is there has it.
 present() {
-  for device in $(devices); do
-    if [ "$(blkid -p -o value -s UUID "$device" || true)" = "$1" ]; then return 0; fi
+  for other in $(devices); do
+    if [ "$(blkid -p -o value -s UUID "$other" || true)" = "$1" ]; then return 0; fi
   done
   return 1
 }

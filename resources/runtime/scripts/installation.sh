@@ -63,6 +63,33 @@ own_java() {
   return 1
 }
 
+# authorities HOME: gives a Java that came without certificates of authorities those of the node, as a Java key store. The
+# packages of Debian make them when they are installed, which they are not here.
+authorities() {
+  store=$1/lib/security/cacerts
+  if [ -e "$store" ] || ! has python3; then return 0; fi
+  for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
+    if [ -f "$bundle" ]; then
+      rm -f "$store"
+      python3 -c '
+import base64, hashlib, re, struct, sys
+def text(word):
+    return struct.pack(">H", len(word)) + word
+with open(sys.argv[1], "rb") as bundle:
+    found = re.findall(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", bundle.read(), re.S)
+store = struct.pack(">III", 0xFEEDFEED, 2, len(found))
+for number, body in enumerate(found):
+    certificate = base64.b64decode(body)
+    store += struct.pack(">I", 2) + text(b"authority%d" % number) + struct.pack(">Q", 0) + text(b"X.509")
+    store += struct.pack(">I", len(certificate)) + certificate
+store += hashlib.sha1("changeit".encode("utf-16-be") + b"Mighty Aphrodite" + store).digest()
+with open(sys.argv[2], "wb") as target:
+    target.write(store)' "$bundle" "$store"
+      return
+    fi
+  done
+}
+
 result() { printf '= path %s\n= libraries %s\n= from %s\n' "$1" "$2" "$3"; }
 
 # held: tells the outputs of a complete installation.
@@ -146,6 +173,7 @@ publish() {
       failed "the Java that came does not run on this node"
       return 1
     fi
+    authorities "$path" || failed "no certificates of authorities could be made"
   fi
   printf '%s\n' "$2" >"$1/.from"
   printf %s "$mark" >"$1/.complete"

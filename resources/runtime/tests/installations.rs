@@ -16,7 +16,7 @@ use std::{
 };
 use support::{
     LocalConnector, World,
-    own::{Web, archive, java, names, nowhere, sha256, tools},
+    own::{Web, archive, java, java_script, names, nowhere, sha256, tools},
     runtime,
 };
 
@@ -269,7 +269,7 @@ async fn another_version_is_another_folder_and_what_is_deleted_is_gone() {
     assert_eq!(names(&node.path("home")), Vec::<String>::new());
     let kinds = node.world.runtime.kinds();
     let kind = kinds.iter().find(|k| k.kind == "installation").unwrap();
-    assert!(kind.create_before_destroy && kind.on_change("version") == cloudtik_core::schema::OnChange::Replace);
+    assert!(kind.create_before_destroy && kind.replaces("version", &"1".into(), &"2".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -299,4 +299,32 @@ async fn a_java_of_the_nodes_own_is_used_when_it_fits_and_left_alone_when_it_goe
     java(&home, "99.0.1", "jdk.quick");
     node.world.delete(&address()).await.unwrap();
     assert!(home.join("bin/java").is_file());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_java_that_came_must_run_and_gets_the_authorities_that_the_node_trusts() {
+    for (version, runs) in [("99.0.1", true), ("98.0.1", false)] {
+        let script = java_script(version, "jdk.quick");
+        let bytes = archive(&[("j/bin/java", &script), ("j/lib/security/policy", "")]);
+        let web = Web::serve([("/j.tar.gz", bytes.clone())]).await;
+        let mut node = Node::new(None);
+        node.connection["path"] = json!(tools(&node.path("tools"), &["curl", "python3"]));
+        let mut artifact = at(&format!("{}/j.tar.gz", web.place), &bytes);
+        artifact["unpack"] = json!([]);
+        artifact["home"] = json!("j*");
+        artifact["instead"] = json!({"java": {"at_least": 99, "modules": ["jdk.quick"]}});
+        let made = node.world.apply(&node.declare(&artifact)).await;
+        if !runs {
+            let failure = made.unwrap_err();
+            assert!(failure.message.contains("does not run on this node"), "{failure}");
+            assert_eq!(names(&node.software()), [".p-1.lock"]);
+            continue;
+        }
+        made.unwrap();
+        assert_eq!(node.output("path"), node.software().join("p-1/j").display().to_string());
+        let store = fs::read(node.software().join("p-1/j/lib/security/cacerts")).unwrap();
+        let trusted = fs::read_to_string("/etc/ssl/certs/ca-certificates.crt").unwrap();
+        let count = u32::from_be_bytes(store[8..12].try_into().unwrap()) as usize;
+        assert_eq!((&store[..4], count), (&[0xFE, 0xED, 0xFE, 0xED][..], trusted.matches("BEGIN CERTIFICATE").count()));
+    }
 }

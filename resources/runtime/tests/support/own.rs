@@ -23,9 +23,10 @@ use tokio::{
 };
 
 /// What `install.sh` needs beside a program that fetches.
-const TOOLS: [&str; 22] = [
+const TOOLS: [&str; 23] = [
     "sh",
     "cat",
+    "chmod",
     "cut",
     "dirname",
     "env",
@@ -62,11 +63,13 @@ pub fn tools(folder: &Path, more: &[&str]) -> String {
 pub fn java(home: &Path, version: &str, module: &str) {
     let program = home.join("bin/java");
     std::fs::create_dir_all(home.join("bin")).unwrap();
-    let script = format!(
-        "#!/bin/sh\n[ $1 = -version ] && echo 'openjdk version \"{version}\" 2030-01-01' >&2 || echo {module}@{version}\n"
-    );
-    std::fs::write(&program, script).unwrap();
+    std::fs::write(&program, java_script(version, module)).unwrap();
     std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+pub fn java_script(version: &str, module: &str) -> String {
+    let tells = format!("echo 'openjdk version \"{version}\" 2030-01-01' >&2");
+    format!("#!/bin/sh\nif [ $1 = -version ]; then {tells}; else echo {module}@{version}; fi\n")
 }
 
 /// Runs on this machine what a node's `PATH` has.
