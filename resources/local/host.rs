@@ -13,7 +13,6 @@ use crate::{
     kinds::instance,
     launcher::Helper,
     provider::Local,
-    terminal,
     wire::Fault,
     world::{NodeRecord, Place, World},
 };
@@ -23,6 +22,8 @@ use cloudtik_core::{
     host::{Chunk, Command, Connector, Duplex, Host, Output},
     value::Value,
 };
+use cloudtik_terminal as terminal;
+use rustix::termios::{Winsize, tcsetwinsize};
 use std::{
     collections::BTreeMap,
     io::{self, Read},
@@ -199,7 +200,11 @@ impl LocalHost {
         let entry = self.entry(&world, &node, Work::Terminal { program, rows, columns })?;
         let mark = instance::mark(&self.place, &self.key);
         let (theirs, lifeline) = self.helper.open(&entry, &mark).map_err(|f| self.failed(&f))?;
-        terminal::relay(&theirs, lifeline.socket()).map_err(|e| self.broken(&e))?;
+        let resized = |rows, columns| {
+            let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+            Ok(tcsetwinsize(&theirs, size)?)
+        };
+        terminal::relay(&theirs, lifeline.socket(), resized).map_err(|e| self.broken(&e))?;
         match lifeline.wait().map_err(|f| self.failed(&f))? {
             Done::Exit(code) => Ok(code),
             other => Err(self.unexpected(&other)),

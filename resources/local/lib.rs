@@ -26,7 +26,6 @@ mod publish;
 mod relay;
 mod sshd;
 mod sys;
-mod terminal;
 mod wire;
 mod world;
 

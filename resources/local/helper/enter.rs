@@ -7,10 +7,10 @@ use super::{
 };
 use crate::{
     agent_socket,
-    terminal::copy,
     wire::{self, Fault, Step},
     world::Place,
 };
+use cloudtik_terminal::copy;
 use std::{
     fs,
     io::{self, ErrorKind, Write},

@@ -1,17 +1,11 @@
-//! The caller's own terminal, lent to a command on a node.
+//! The caller's own terminal, lent to a command on a node, whatever way that node is reached.
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::{Errno, read, write},
-    termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize},
+    termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr},
 };
-use std::{
-    io,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::net::UnixStream,
-    },
-};
+use std::{io, os::fd::AsFd};
 
 /// How soon the command learns that the window has another size.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
@@ -46,39 +40,40 @@ impl Drop for Raw {
     }
 }
 
-/// Joins the caller's terminal with `far`, until the command has ended or hung up.
-pub fn relay(far: &OwnedFd, ended: &UnixStream) -> io::Result<()> {
+/// Joins the caller's terminal with `far`, until that or `ended` is at its end. `resized` hears of another number of rows
+/// and columns.
+pub fn relay(far: impl AsFd, ended: impl AsFd, mut resized: impl FnMut(u16, u16) -> io::Result<()>) -> io::Result<()> {
     let _raw = Raw::enter()?;
     let (stdin, stdout) = (rustix::stdio::stdin(), rustix::stdio::stdout());
     let mut known = size();
     loop {
-        if size() != known
-            && let Ok(now) = tcgetwinsize(stdout)
-        {
-            known = size();
-            tcsetwinsize(far, now)?;
+        let now = size();
+        if now != known {
+            known = now;
+            resized(now.0, now.1)?;
         }
         let mut all =
-            [PollFd::new(&stdin, PollFlags::IN), PollFd::new(far, PollFlags::IN), PollFd::new(ended, PollFlags::IN)];
+            [PollFd::new(&stdin, PollFlags::IN), PollFd::new(&far, PollFlags::IN), PollFd::new(&ended, PollFlags::IN)];
         match poll(&mut all, Some(&LOOK)) {
             Ok(0) | Err(Errno::INTR) => continue,
             Ok(_) => {}
             Err(error) => return Err(error.into()),
         }
         let ready: Vec<bool> = all.iter().map(|p| !p.revents().is_empty()).collect();
-        if ready[1] && !copy(far, stdout)? {
+        if ready[1] && !copy(&far, stdout)? {
             return Ok(());
         }
         if !ready[1] && ready[2] {
             return Ok(());
         }
-        if ready[0] && !copy(stdin, far)? {
+        if ready[0] && !copy(stdin, &far)? {
             return Ok(());
         }
     }
 }
 
-/// Moves what is there, at once: nothing is kept back to be sent together with more. `false` at the end of `from`. A terminal whose last user is gone answers with `EIO`.
+/// Moves what is there, at once: nothing is kept back to be sent together with more. `false` at the end of `from`. A
+/// terminal whose last user is gone answers with `EIO`.
 pub fn copy(from: impl AsFd, to: impl AsFd) -> io::Result<bool> {
     let mut buffer = [0; 8192];
     let got = match read(from, &mut buffer) {
