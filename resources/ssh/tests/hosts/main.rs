@@ -1,0 +1,8 @@
+//! The host and the kind `connection` against OpenSSH's own server, on addresses of this machine.
+
+#![allow(clippy::unwrap_used)]
+
+mod commands;
+mod connections;
+mod support;
+mod waiting;
