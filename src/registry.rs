@@ -11,6 +11,7 @@ use cloudtik_core::{
 use cloudtik_engine::Registry;
 use cloudtik_redb::RedbStore;
 use cloudtik_runtime::{Catalog, Runtime};
+use cloudtik_ssh::{SshConfig, SshConnector, SshProvider};
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
@@ -108,8 +109,12 @@ pub fn catalog(folders: &[PathBuf]) -> Result<Catalog, Error> {
 /// Providers over one state home. `cache` holds artifacts; `folders` the user's own templates.
 pub fn platform(home: &Path, cache: &Path, folders: &[PathBuf], options: PlatformOptions) -> Result<Platform, Error> {
     let parts = parts(home, cache, options)?;
+    // Machines over SSH belong to no provider in particular.
+    let ssh = SshConnector::new(SshConfig::default());
+    let waiting: Arc<dyn Provider> = Arc::new(SshProvider::new(ssh.clone()));
+    let own: Arc<dyn Connector> = Arc::new(ssh);
     let connectors: BTreeMap<String, Arc<dyn Connector>> =
-        parts.iter().filter_map(|part| part.connect.clone()).map(|c| (c.via().to_string(), c)).collect();
+        parts.iter().filter_map(|part| part.connect.clone()).chain([own]).map(|c| (c.via().to_string(), c)).collect();
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let mut runtime = Runtime::new(connectors.clone(), cache.to_path_buf(), variable("CLOUDTIK_ARTIFACT_MIRROR"));
     if let Some(index) = variable("PIP_INDEX_URL") {
@@ -117,7 +122,7 @@ pub fn platform(home: &Path, cache: &Path, folders: &[PathBuf], options: Platfor
     }
     let runtime: Arc<dyn Provider> = Arc::new(runtime);
     Ok(Platform {
-        engine: Registry::new(parts.iter().map(|part| part.manage.clone()).chain([runtime])),
+        engine: Registry::new(parts.iter().map(|part| part.manage.clone()).chain([waiting, runtime])),
         compilers: parts.into_iter().map(|part| (part.name, part.compile)).collect(),
         connectors,
         catalog: catalog(folders)?,

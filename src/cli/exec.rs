@@ -74,21 +74,26 @@ pub fn exit(code: i32) -> Exit {
     Exit::Job(u8::try_from(code).unwrap_or(u8::MAX))
 }
 
-/// All nodes in parallel; each node's output in one piece, with its name before each line. The worst code is returned.
+/// All nodes in parallel; each node's output in one piece, with its name before each line. The worst code is returned, or
+/// the first failure to run the command at all, once the others are told.
 async fn everywhere(context: &Context, recorded: &Recorded, command: &Command) -> Result<Exit, Error> {
-    let mut running = tokio::task::JoinSet::new();
-    for (order, node) in recorded.nodes().into_iter().enumerate() {
-        let host = recorded.host(&node).await?;
-        let command = command.clone();
-        running.spawn(async move { (order, node, host.run(&command).await) });
-    }
-    let mut results = running.join_all().await;
-    results.sort_by_key(|(order, _, _)| *order);
-    let mut worst = 0;
-    for (_, node, result) in results {
-        let output = result?;
-        worst = worst.max(output.code);
+    let run = async |node: Arc<Record>| {
+        let output = async { Ok::<_, Error>(recorded.host(&node).await?.run(command).await?) };
+        (output.await, node)
+    };
+    let results = futures::future::join_all(recorded.nodes().into_iter().map(run)).await;
+    let (mut worst, mut failed) = (0, None);
+    for (result, node) in results {
         let named = label(&node);
+        let output = match result {
+            Ok(output) => output,
+            Err(error) => {
+                context.out.note(&format!("{named}: {error}"));
+                failed.get_or_insert(error);
+                continue;
+            }
+        };
+        worst = worst.max(output.code);
         for (stream, bytes) in [(Stream::Stdout, &output.stdout), (Stream::Stderr, &output.stderr)] {
             let text = String::from_utf8_lossy(bytes);
             let lines: String = text.lines().map(|line| format!("{named}: {line}\n")).collect();
@@ -99,7 +104,7 @@ async fn everywhere(context: &Context, recorded: &Recorded, command: &Command) -
         }
     }
     context.out.raw_end().map_err(Error::io("write output"))?;
-    Ok(exit(worst))
+    failed.map_or(Ok(exit(worst)), Err)
 }
 
 fn label(node: &Arc<Record>) -> String {

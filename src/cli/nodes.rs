@@ -7,7 +7,7 @@ use super::{
 };
 use clap::Args;
 use cloudtik_core::{
-    Diagnostic, Failure, FailureKind, Scope, Value,
+    Address, Diagnostic, Failure, FailureKind, Scope, Value,
     document::Cluster,
     host::Host,
     state::{Record, Snapshot},
@@ -81,8 +81,21 @@ impl Recorded {
         })
     }
 
+    /// What says how a machine is reached: the `connection` of its name, else the machine itself.
+    pub fn access(&self, node: &Record) -> Arc<Record> {
+        let address = Address::new(self.scope.clone(), cloudtik_ssh::KIND, node.address.name());
+        let own = || Arc::new(node.clone());
+        self.state.records.get(&address).filter(|record| !record.only_deposed).cloned().unwrap_or_else(own)
+    }
+
+    /// The folder on a machine that is the node's own.
+    pub fn home(&self, node: &Record) -> String {
+        output(&self.access(node), "home")
+    }
+
     pub async fn host(&self, record: &Record) -> Result<Arc<dyn Host>, Error> {
-        let connection = record.outputs.get("connection").unwrap_or(&Value::Unset);
+        let access = self.access(record);
+        let connection = access.outputs.get("connection").unwrap_or(&Value::Unset);
         let via = connection.at("via").and_then(Value::as_text).unwrap_or_default();
         let connector = self.world.platform.connectors.get(via).ok_or_else(|| {
             Failure::new(

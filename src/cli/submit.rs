@@ -5,7 +5,7 @@ use super::{
     error::Error,
     exec,
     load::Program,
-    nodes::{Recorded, Which, output},
+    nodes::{Recorded, Which},
 };
 use crate::exit::Exit;
 use clap::Args;
@@ -35,7 +35,7 @@ impl Submit {
         let head = recorded.head()?;
         let (program, _) = Program::load(context, std::slice::from_ref(&self.which.document), self.which.overrides())?;
         let compiled = program.compiled.get(&recorded.scope).cloned().unwrap_or_default();
-        let remote = format!("{}/user/jobs/{name}", output(&head, "home"));
+        let remote = format!("{}/user/jobs/{name}", recorded.home(&head));
         let options: Vec<String> = self.runtime_options.split_whitespace().map(String::from).collect();
         let launch = cloudtik_runtime::launcher(&compiled, &remote, &options, &self.args)
             .map_err(|diagnostic| Error::request(*diagnostic))?;
