@@ -7,6 +7,8 @@
 pub mod api;
 mod config;
 mod error;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 mod key_file;
 mod kinds;
 mod model;
