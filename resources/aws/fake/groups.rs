@@ -18,7 +18,7 @@ pub(super) struct Group {
     pub vpc: String,
     pub name: String,
     pub description: String,
-    /// Sources are ids, never `self`.
+    /// Sources are ids, never words.
     pub ingress: BTreeSet<Rule>,
 }
 
@@ -104,8 +104,8 @@ impl Turn<'_> {
             let malformed = || refuse("InvalidParameterValue", format!("Invalid value '{text}' for ipPermissions"));
             let mut rule: Rule = text.parse().map_err(|_| malformed())?;
             rule.source = match rule.source {
-                // Nobody but us says `self`.
-                Source::Itself => return Err(malformed()),
+                // Nobody but us says `self` or `vpc`.
+                Source::Word(_) => return Err(malformed()),
                 // Source: EC2 API reference, IpRange: ranges are brought to canonical form (read 2026-11-25).
                 Source::V4(cidr) => Source::V4(range(&cidr)?.to_string()),
                 other => other,

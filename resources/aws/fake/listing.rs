@@ -120,10 +120,7 @@ fn fields(listing: &Listing) -> Fields {
         Listing::LaunchTemplates => &[("launch-template-name", "@name"), ("launch-template-id", "@")],
         Listing::InstanceTypes => &[("instance-type", "@"), ("processor-info.supported-architecture", "architectures")],
         Listing::InstanceProfiles => &[("name", "@"), ("role", "roles")],
-        Listing::Roles
-        | Listing::Buckets
-        | Listing::DbSubnetGroups
-        | Listing::Databases => &[("name", "@")],
+        Listing::Roles | Listing::Buckets | Listing::DbSubnetGroups | Listing::Databases => &[("name", "@")],
         Listing::ObjectVersions { .. } | Listing::Uploads { .. } | Listing::Caller => &[],
     }
 }
@@ -168,7 +165,7 @@ fn check(listing: &Listing, filters: &[Filter]) -> Result<(), Refusal> {
     for filter in filters {
         let tag = filter.name == "tag-key" || filter.name.strip_prefix("tag:").is_some_and(|key| !key.is_empty());
         let known = fields(listing).iter().any(|(name, _)| *name == filter.name);
-        if !known && !(tag && has_tags(listing)) {
+        if !(known || tag && has_tags(listing)) {
             let what = format!("The filter '{}' is invalid", filter.name);
             return Err(refuse("InvalidParameterValue", what));
         }
