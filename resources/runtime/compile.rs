@@ -26,6 +26,8 @@ pub struct Compiled {
     pub(crate) launchers: Vec<Launcher>,
     /// What is set for everything that runs on the head for the user.
     pub(crate) env: BTreeMap<String, Value>,
+    /// What the runtimes set, by node.
+    pub(crate) envs: BTreeMap<Address, BTreeMap<String, Value>>,
 }
 
 /// Compiles everything that runs on the nodes of a cluster.
@@ -36,7 +38,7 @@ pub fn declare(cluster: &Cluster, nodes: &[Node], catalog: &Catalog) -> Result<C
     let mut compiled = Compiled::default();
     let mut problems = Vec::new();
     if let Some(head) = nodes.iter().find(|n| n.role == Role::Head) {
-        compiled.env = extras::environment(cluster, head);
+        compiled.env = extras::environment(cluster, head, Some(head));
     }
     let before = extras::declare(cluster, nodes, &scope, &mut compiled, &mut problems);
     let selected = selected(cluster, catalog, &mut problems);
@@ -48,10 +50,14 @@ pub fn declare(cluster: &Cluster, nodes: &[Node], catalog: &Catalog) -> Result<C
                 compiled.warnings.append(&mut part.warnings);
                 compiled.launchers.append(&mut part.launchers);
                 compiled.env.append(&mut part.env);
+                for (instance, env) in part.envs {
+                    compiled.envs.entry(instance).or_default().extend(env);
+                }
             }
             Err(mut found) => problems.append(&mut found),
         }
     }
+    extras::declare_environment(cluster, nodes, &scope, &mut compiled);
     extras::declare_start(cluster, nodes, &scope, &mut compiled);
     share_artifacts(&mut compiled.declarations, &mut problems);
     diagnostic::sort(&mut problems);

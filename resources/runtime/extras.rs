@@ -13,6 +13,9 @@ use cloudtik_core::{
 };
 use std::collections::BTreeMap;
 
+/// The script of [`declare_environment`], below a node's home.
+pub const ENVIRONMENT: &str = "environment.sh";
+
 /// Declares mounts and the phases before services. Returns per instance what its services must wait for.
 pub fn declare(
     cluster: &Cluster,
@@ -21,6 +24,7 @@ pub fn declare(
     compiled: &mut Compiled,
     problems: &mut Vec<Diagnostic>,
 ) -> BTreeMap<Address, Vec<Address>> {
+    let whole = Whole { cluster, scope, head: head(nodes) };
     let digests = digests(cluster, problems);
     let mut before = BTreeMap::new();
     for node in nodes {
@@ -30,7 +34,7 @@ pub fn declare(
         }
         for (phase, lines) in phases(&commands(cluster, node), node.role) {
             if !lines.is_empty() {
-                let address = declare_phase(cluster, node, scope, phase, lines, Vec::new(), &earlier, compiled);
+                let address = declare_phase(&whole, node, phase, lines, Vec::new(), &earlier, compiled);
                 earlier = vec![address];
             }
         }
@@ -49,8 +53,44 @@ fn declare_disks(cluster: &Cluster, node: &Node, scope: &Scope, compiled: &mut C
     Some(address)
 }
 
+/// On a node of its own files, a script that sets what commands of the user's find: those of a shell on the node and of
+/// `exec`, which know nothing else of the cluster. (A provider whose nodes share this machine's files sets it itself.)
+pub fn declare_environment(cluster: &Cluster, nodes: &[Node], scope: &Scope, compiled: &mut Compiled) {
+    let head = head(nodes);
+    for node in nodes.iter().filter(|node| node.files == Files::Own) {
+        let mut env = environment(cluster, node, head);
+        env.extend(compiled.envs.get(&node.instance).cloned().unwrap_or_default());
+        let lines = env
+            .iter()
+            .flat_map(|(name, value)| [Value::text(format!("export {name}='")), quoted(value), Value::text("'\n")]);
+        let comment = Value::text("# Written by cloudtik: what runs in this cluster finds this in its environment.\n");
+        let path = Value::concat([node.home.clone(), Value::text(format!("/{ENVIRONMENT}"))]);
+        let attributes = [
+            ("connection", node.connection.clone()),
+            ("path", path),
+            ("content", Value::concat([comment].into_iter().chain(lines))),
+            ("mode", Value::text("0600")),
+        ];
+        let address = on_node(scope, "file", node, ENVIRONMENT);
+        compiled.declarations.push(placed(address, node, attributes, &cluster.origin));
+    }
+}
+
+/// A value between single quotes of a shell. What is not known yet is an address or a path, without quotes.
+fn quoted(value: &Value) -> Value {
+    match value {
+        Value::Concat(parts) => Value::concat(parts.iter().map(quoted)),
+        other => other.as_text().map_or_else(|| other.clone(), |text| Value::text(text.replace('\'', "'\\''"))),
+    }
+}
+
+fn head(nodes: &[Node]) -> Option<&Node> {
+    nodes.iter().find(|node| node.role == Role::Head)
+}
+
 /// Declares the start phase: after every service of the node. Its stop lines run when it goes, so it never goes silently.
 pub fn declare_start(cluster: &Cluster, nodes: &[Node], scope: &Scope, compiled: &mut Compiled) {
+    let whole = Whole { cluster, scope, head: head(nodes) };
     for node in nodes {
         let commands = commands(cluster, node);
         let (start, stop) = match node.role {
@@ -67,7 +107,7 @@ pub fn declare_start(cluster: &Cluster, nodes: &[Node], scope: &Scope, compiled:
         };
         let earlier: Vec<Address> = compiled.declarations.iter().map(|d| &d.address).filter(earlier).cloned().collect();
         let keeps = stop.is_empty();
-        let address = declare_phase(cluster, node, scope, "start", start, stop, &earlier, compiled);
+        let address = declare_phase(&whole, node, "start", start, stop, &earlier, compiled);
         if let (false, Some(last)) = (keeps, compiled.declarations.iter_mut().find(|d| d.address == address)) {
             last.lifecycle.gone_with = None;
         }
@@ -115,28 +155,33 @@ fn phases(commands: &Commands, role: Role) -> [(&'static str, Vec<String>); 3] {
     ]
 }
 
-#[allow(clippy::too_many_arguments)] // one call site per phase; a struct would only rename the parameters
+/// The cluster that everything here is of.
+struct Whole<'a> {
+    cluster: &'a Cluster,
+    scope: &'a Scope,
+    head: Option<&'a Node>,
+}
+
 fn declare_phase(
-    cluster: &Cluster,
+    whole: &Whole<'_>,
     node: &Node,
-    scope: &Scope,
     phase: &str,
     lines: Vec<String>,
     stop: Vec<String>,
     earlier: &[Address],
     compiled: &mut Compiled,
 ) -> Address {
-    let address = on_node(scope, "command", node, phase);
+    let address = on_node(whole.scope, "command", node, phase);
     let home = |path: String| Value::concat([node.home.clone(), Value::text(path)]);
     let attributes = [
         ("connection", node.connection.clone()),
         ("lines", Value::list(lines)),
         ("stop", Value::list(stop)),
-        ("env", Value::Map(environment(cluster, node))),
+        ("env", Value::Map(environment(whole.cluster, node, whole.head))),
         ("log", home(format!("/log/{phase}-commands.log"))),
         ("done", home(format!("/run/{phase}-commands.done"))),
     ];
-    let mut declaration = placed(address.clone(), node, attributes, &cluster.origin);
+    let mut declaration = placed(address.clone(), node, attributes, &whole.cluster.origin);
     for other in earlier {
         declaration = declaration.after(other, Needs::Ready);
     }
@@ -146,7 +191,7 @@ fn declare_phase(
 
 /// What commands and submitted scripts find in their environment; the names are those of the Python tool, and
 /// `CLOUDTIK_SHARED` for the folder that all nodes see.
-pub fn environment(cluster: &Cluster, node: &Node) -> BTreeMap<String, Value> {
+pub fn environment(cluster: &Cluster, node: &Node, head: Option<&Node>) -> BTreeMap<String, Value> {
     let types: Vec<&str> = cluster.runtime.types.iter().map(|(name, _)| name.as_str()).collect();
     let mut env = BTreeMap::from([
         ("CLOUDTIK_RUNTIMES".to_owned(), Value::text(types.join(","))),
@@ -157,6 +202,9 @@ pub fn environment(cluster: &Cluster, node: &Node) -> BTreeMap<String, Value> {
         ("CLOUDTIK_NODE_HOST".to_owned(), node.host.clone()),
         ("CLOUDTIK_NODE_IP".to_owned(), node.ip.clone()),
     ]);
+    if let (Files::Own, Some(head)) = (node.files, head) {
+        env.insert("CLOUDTIK_HEAD_IP".into(), head.ip.clone());
+    }
     if let Some(shared) = &node.shared {
         env.insert("CLOUDTIK_SHARED".into(), shared.clone());
     }

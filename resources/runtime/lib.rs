@@ -22,5 +22,6 @@ mod settings;
 
 pub use catalog::Catalog;
 pub use compile::{Compiled, declare};
+pub use extras::ENVIRONMENT;
 pub use launch::{Launch, launcher};
 pub use provider::{Runtime, name};

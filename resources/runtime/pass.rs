@@ -209,8 +209,9 @@ impl<'a> Pass<'a> {
                 let prefix = self.arguments(&launcher.command, facts)?;
                 self.part.launchers.push(Launcher { extensions: launcher.extensions.clone(), prefix, env: own });
             }
-            self.part.env = env;
+            self.part.env = env.clone();
         }
+        self.part.envs.insert(member.node.instance.clone(), env);
         Ok(())
     }
 

@@ -155,3 +155,27 @@ fn a_version_of_its_own_replaces_only_what_comes_in_another_folder() {
     assert_ne!(before[0], after[0]);
     assert_eq!(before[1], after[1]);
 }
+
+#[test]
+fn what_a_user_runs_on_a_node_finds_the_cluster_in_its_environment() {
+    let mut nodes = own(1);
+    nodes[0].host = Value::text("head's name");
+    let mut cluster = cluster(&["spark"], json!({}), 1);
+    cluster.runtime.envs.insert("GREETING".into(), "it's".into());
+    cluster.commands.setup = vec!["true".into()];
+    let compiled = declare(&cluster, &nodes, &Catalog::shipped().unwrap()).unwrap();
+    let script = |node: &str| shown(&find(&compiled, &format!("file.{node}/environment.sh")).attributes["content"]);
+    for line in [
+        "export CLOUDTIK_CLUSTER='c'",
+        "export CLOUDTIK_HEAD_IP='<instance.head#ip>'",
+        "export CLOUDTIK_NODE_HOST='head'\\''s name'",
+        "export CLOUDTIK_NODE_IP='<instance.head#ip>'",
+        "export GREETING='it'\\''s'",
+        "export JAVA_HOME='<installation.head/java#path>'",
+    ] {
+        assert!(script("head").contains(&format!("{line}\n")), "{line} in {}", script("head"));
+    }
+    assert!(script("worker.default[0]").contains("export CLOUDTIK_NODE_IP='<instance.worker.default[0]#ip>'\n"));
+    let setup = find(&compiled, "command.worker.default[0]/setup").attributes["env"].clone();
+    assert_eq!(setup.at("CLOUDTIK_HEAD_IP").map(shown).as_deref(), Some("<instance.head#ip>"));
+}
