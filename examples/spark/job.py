@@ -1,6 +1,6 @@
 """A small but whole Spark job: a table goes to Parquet and back, SQL adds it up, and the answer is checked.
 
-Exits with 1, and says why, when the answer is wrong.
+Where nodes share no folder, the table stays in the executors' memory. Exits with 1, and says why, when the answer is wrong.
 """
 
 import argparse
@@ -42,13 +42,15 @@ def address(_):
 
 
 def add_up(spark, table):
-    """Writes the orders as Parquet, reads them back and returns the rows of the answer."""
+    """Writes the orders as Parquet and reads them back, if there is a place, and returns the rows of the answer."""
     names = ", ".join(f"'{region}'" for region in REGIONS)
     orders = spark.range(ORDERS).selectExpr(
         "id", f"elt(int(id * 7 % 4) + 1, {names}) AS region", "id % 30 + 1 AS day", "id * 37 % 9973 AS cents"
     )
-    orders.write.parquet(table)
-    spark.read.parquet(table).createOrReplaceTempView("orders")
+    if table:
+        orders.write.parquet("file:" + table)
+        orders = spark.read.parquet("file:" + table)
+    orders.createOrReplaceTempView("orders")
     return spark.sql(
         """
         WITH days AS (SELECT region, day, count(*) AS orders, sum(cents) AS cents FROM orders GROUP BY region, day)
@@ -62,11 +64,12 @@ def main(folder, executors):
     spark = SparkSession.builder.appName("cloudtik example").getOrCreate()
     context = spark.sparkContext
     await_executors(context, executors)
-    table = os.path.join(os.path.abspath(folder), f"orders-{uuid.uuid4().hex}")
+    table = os.path.join(os.path.abspath(folder), f"orders-{uuid.uuid4().hex}") if folder else None
     try:
-        rows = add_up(spark, "file:" + table)
+        rows = add_up(spark, table)
     finally:
-        shutil.rmtree(table, ignore_errors=True)
+        if table:
+            shutil.rmtree(table, ignore_errors=True)
     tasks = 4 * context.defaultParallelism
     addresses = set(context.parallelize(range(tasks), tasks).mapPartitions(address).collect())
     master = context.master
@@ -90,6 +93,4 @@ if __name__ == "__main__":
     parser.add_argument("--executors", type=int, default=1, help="how many to wait for before the first task")
     parser.add_argument("--folder", default=os.environ.get("CLOUDTIK_SHARED"), help="one that all nodes see")
     options = parser.parse_args()
-    if not options.folder:
-        parser.error("give --folder: CLOUDTIK_SHARED is not set")
     sys.exit(main(options.folder, options.executors))

@@ -60,6 +60,7 @@ pub fn declare_environment(cluster: &Cluster, nodes: &[Node], scope: &Scope, com
     for node in nodes.iter().filter(|node| node.files == Files::Own) {
         let mut env = environment(cluster, node, head);
         env.extend(compiled.envs.get(&node.instance).cloned().unwrap_or_default());
+        env.retain(|name, _| is_name(name));
         let lines = env
             .iter()
             .flat_map(|(name, value)| [Value::text(format!("export {name}='")), quoted(value), Value::text("'\n")]);
@@ -74,6 +75,11 @@ pub fn declare_environment(cluster: &Cluster, nodes: &[Node], scope: &Scope, com
         let address = on_node(scope, "file", node, ENVIRONMENT);
         compiled.declarations.push(placed(address, node, attributes, &cluster.origin));
     }
+}
+
+/// Whether a shell can set it.
+fn is_name(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// A value between single quotes of a shell. What is not known yet is an address or a path, without quotes.

@@ -162,6 +162,7 @@ fn what_a_user_runs_on_a_node_finds_the_cluster_in_its_environment() {
     nodes[0].host = Value::text("head's name");
     let mut cluster = cluster(&["spark"], json!({}), 1);
     cluster.runtime.envs.insert("GREETING".into(), "it's".into());
+    cluster.runtime.envs.insert("no.name".into(), "x".into());
     cluster.commands.setup = vec!["true".into()];
     let compiled = declare(&cluster, &nodes, &Catalog::shipped().unwrap()).unwrap();
     let script = |node: &str| shown(&find(&compiled, &format!("file.{node}/environment.sh")).attributes["content"]);
@@ -175,6 +176,7 @@ fn what_a_user_runs_on_a_node_finds_the_cluster_in_its_environment() {
     ] {
         assert!(script("head").contains(&format!("{line}\n")), "{line} in {}", script("head"));
     }
+    assert!(!script("head").contains("no.name"));
     assert!(script("worker.default[0]").contains("export CLOUDTIK_NODE_IP='<instance.worker.default[0]#ip>'\n"));
     let setup = find(&compiled, "command.worker.default[0]/setup").attributes["env"].clone();
     assert_eq!(setup.at("CLOUDTIK_HEAD_IP").map(shown).as_deref(), Some("<instance.head#ip>"));

@@ -10,6 +10,7 @@ mod support;
 use cloudtik_core::{
     Attrs, Value,
     host::{Command, Host},
+    node::Files,
     provider::{Health, Presence},
 };
 use cloudtik_runtime::{Catalog, declare, launcher};
@@ -25,19 +26,35 @@ use support::{LocalConnector, LocalHost, World, cluster, instance, nodes, runtim
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "starts real JVMs"]
 async fn a_job_runs_on_a_head_and_two_workers() {
+    job_on(Files::Shared, "127.78.0").await;
+}
+
+/// Each node fetches for itself: Spark from the mirror, which must be an http address to be of use to them, else from PyPI.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "starts real JVMs; each node loads half a gigabyte"]
+async fn a_job_runs_on_nodes_of_their_own_files() {
+    job_on(Files::Own, "127.79.0").await;
+}
+
+/// `network`: the first three numbers of the nodes' addresses.
+async fn job_on(files: Files, network: &str) {
     let root = tempfile::tempdir().unwrap();
     let cache = env::var_os("CLOUDTIK_TEST_CACHE").map_or_else(|| root.path().join("cache"), PathBuf::from);
     let mirror = env::var("CLOUDTIK_ARTIFACT_MIRROR").ok();
     let mut world = World::new(runtime(&cache, Arc::new(LocalConnector::default()), mirror));
     let mut nodes = nodes(2, 1, 2048);
     for (at, node) in nodes.iter_mut().enumerate() {
-        let ip = format!("127.78.0.{}", at + 1);
+        let ip = format!("{network}.{}", at + 1);
         let home = root.path().join(node.instance.name()).display().to_string();
-        let connection = Value::from(json!({"via": "test"}));
-        node.shared = Some(Value::text(root.path().join("shared").display().to_string()));
+        let connection = match files {
+            Files::Shared => json!({"via": "test"}),
+            Files::Own => json!({"via": "own", "node": node.instance.name()}),
+        };
+        node.files = files;
+        node.shared = (files == Files::Shared).then(|| Value::text(root.path().join("shared").display().to_string()));
         let outputs = [("host", Value::text(&ip)), ("ip", Value::text(&ip)), ("home", Value::text(home))];
         let mut outputs: Attrs = outputs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
-        outputs.insert("connection".into(), connection);
+        outputs.insert("connection".into(), connection.into());
         world.instance(&instance(node.instance.name()), outputs);
     }
     let cluster = cluster(&["spark"], json!({}), 2);
@@ -72,11 +89,15 @@ async fn a_job_runs_on_a_head_and_two_workers() {
         output.text(),
         output.error_text()
     );
+    // It reads new logs every two seconds.
+    let history = format!("http://{network}.1:18080/api/v1/applications?status=completed");
+    let script = "for try in 1 2 3 4 5 6 7 8 9 10; do curl -fsS \"$1\" | grep completed && exit; sleep 1; done";
+    let listed = LocalHost.run(&Command::sh(script, [history])).await.unwrap();
     if let Some(jar) = java_job(&world, root.path()).await {
         let launch = launcher(&compiled, &jar, &["--class".to_owned(), "Count".to_owned()], &[]).unwrap();
         let output = LocalHost.run(&launch.resolve(&|r| world.resolve(r)).unwrap()).await.unwrap();
         print!("jar: {}{}", output.text(), output.error_text());
-        assert!(output.text().contains("count 499500 on spark://127.78.0.1:7077"));
+        assert!(output.text().contains(&format!("count 499500 on spark://{network}.1:7077")));
     }
     let stopped = Instant::now();
     for service in services.rev() {
@@ -84,13 +105,15 @@ async fn a_job_runs_on_a_head_and_two_workers() {
     }
     println!("down: {:.2} s", stopped.elapsed().as_secs_f64());
     assert_eq!(output.code, 0);
-    assert!(output.text().contains("master    spark://127.78.0.1:7077"));
-    assert!(output.text().contains("executors 127.78.0.2 127.78.0.3"));
+    assert!(output.text().contains(&format!("master    spark://{network}.1:7077")));
+    assert!(output.text().contains(&format!("executors {network}.2 {network}.3")));
+    assert!(listed.text().contains("\"completed\" : true"), "the history server shows the job: {}", listed.text());
 }
 
 /// A jar made of `Count.java`; `None` where this machine has no compiler.
 async fn java_job(world: &World, folder: &Path) -> Option<String> {
-    let spark = world.records.values().find(|r| r.address.short() == "artifact.spark")?;
+    let spark =
+        world.records.values().find(|r| matches!(&*r.address.short(), "artifact.spark" | "installation.head/spark"))?;
     let classes = format!("{}/jars/*", spark.outputs["path"].as_text()?);
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/Count.java");
     let (out, jar) = (folder.join("classes").display().to_string(), folder.join("count.jar").display().to_string());
