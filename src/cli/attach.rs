@@ -29,6 +29,6 @@ impl Attach {
         let host = recorded.host(&node).await?;
         let shell =
             Command::sh("if [ -x /bin/bash ]; then exec /bin/bash -i; else exec /bin/sh -i; fi", Vec::<String>::new());
-        Ok(exec::exit(host.interactive(&shell).await?))
+        Ok(exec::exit(host.interactive(&recorded.within(&node, shell)).await?))
     }
 }

@@ -44,7 +44,7 @@ impl Exec {
             None => head,
         };
         let host = recorded.host(&node).await?;
-        let code = stream(&context.out, &*host, &command).await?;
+        let code = stream(&context.out, &*host, &recorded.within(&node, command)).await?;
         Ok(exit(code))
     }
 }
@@ -78,7 +78,10 @@ pub fn exit(code: i32) -> Exit {
 /// the first failure to run the command at all, once the others are told.
 async fn everywhere(context: &Context, recorded: &Recorded, command: &Command) -> Result<Exit, Error> {
     let run = async |node: Arc<Record>| {
-        let output = async { Ok::<_, Error>(recorded.host(&node).await?.run(command).await?) };
+        let output = async {
+            let command = recorded.within(&node, command.clone());
+            Ok::<_, Error>(recorded.host(&node).await?.run(&command).await?)
+        };
         (output.await, node)
     };
     let results = futures::future::join_all(recorded.nodes().into_iter().map(run)).await;

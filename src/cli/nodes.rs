@@ -9,7 +9,7 @@ use clap::Args;
 use cloudtik_core::{
     Address, Diagnostic, Failure, FailureKind, Scope, Value,
     document::Cluster,
-    host::Host,
+    host::{Command, Host},
     state::{Record, Snapshot},
 };
 use std::{path::PathBuf, sync::Arc};
@@ -107,6 +107,15 @@ impl Recorded {
         Ok(connector.connect(connection).await?)
     }
 
+    /// A command of the user's with what the cluster sets for it, where the provider does not do that by itself.
+    pub fn within(&self, node: &Record, command: Command) -> Command {
+        let name = format!("{}/{}", node.address.name(), cloudtik_runtime::ENVIRONMENT);
+        match self.state.records.get(&Address::new(self.scope.clone(), "file", &name)) {
+            Some(script) => after(&output(script, "path"), command),
+            None => command,
+        }
+    }
+
     fn not_there(&self, what: &str) -> Error {
         Error::request(
             Diagnostic::error("not-running", "the cluster is not running")
@@ -114,6 +123,12 @@ impl Recorded {
                 .hint("start it: `cloudtik start` with this document"),
         )
     }
+}
+
+/// A command that runs what `script` sets first; one that is not there sets nothing.
+fn after(script: &str, command: Command) -> Command {
+    let own = ["/bin/sh", "-c", "[ ! -f \"$0\" ] || . \"$0\"; exec \"$@\"", script].map(String::from);
+    Command { argv: own.into_iter().chain(command.argv).collect(), ..command }
 }
 
 /// The machines of a scope, in address order.
@@ -124,4 +139,26 @@ pub fn instances(state: &Snapshot) -> Vec<Arc<Record>> {
 /// An output (or input) as text; empty when there is none.
 pub fn output(record: &Record, name: &str) -> String {
     record.attribute(name).and_then(Value::scalar_text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_sees_what_the_script_sets_and_runs_without_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("environment.sh");
+        let said = || {
+            let command = after(
+                &script.display().to_string(),
+                Command::new(["sh", "-c", "echo \"${WHO:-nobody} $1\"", "sh", "a b"]),
+            );
+            let output = std::process::Command::new(&command.argv[0]).args(&command.argv[1..]).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        assert_eq!(said(), "nobody a b\n");
+        std::fs::write(&script, "export WHO='it'\\''s me'\n").unwrap();
+        assert_eq!(said(), "it's me a b\n");
+    }
 }
