@@ -15,6 +15,10 @@ mod model;
 mod names;
 mod policies;
 mod provider;
+#[cfg(any(feature = "sdk", test))]
+mod rate;
+#[cfg(any(feature = "sdk", test))]
+mod repeat;
 mod rules;
 mod schema;
 mod tags;
