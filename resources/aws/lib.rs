@@ -21,6 +21,14 @@ mod rate;
 mod repeat;
 mod rules;
 mod schema;
+#[cfg(feature = "sdk")]
+pub mod sdk;
 mod tags;
 
 pub use provider::{Account, Aws, Connect, Keys, Options};
+
+/// AWS itself, with the credentials and endpoints that Amazon's own tools would use.
+#[cfg(feature = "sdk")]
+pub fn connect() -> std::sync::Arc<dyn Connect> {
+    std::sync::Arc::new(sdk::Connector::default())
+}
