@@ -28,7 +28,7 @@ impl Sdk {
         match request {
             CreateVpc { cidr, tags } => {
                 let tags = tagged(ResourceType::Vpc, tags);
-                let answer = send!(ec2.create_vpc().cidr_block(&cidr).tag_specifications(tags.clone()));
+                let answer = send!(ec2.create_vpc().cidr_block(&cidr).set_tag_specifications(tags.clone()));
                 Ok(answer.vpc().map(items::vpc).unwrap_or_default())
             }
             ModifyVpc { vpc, dns_support, dns_hostnames } => {
@@ -51,7 +51,7 @@ impl Sdk {
                         .vpc_id(&vpc)
                         .cidr_block(&cidr)
                         .set_availability_zone(zone.clone())
-                        .tag_specifications(tags.clone())
+                        .set_tag_specifications(tags.clone())
                 );
                 Ok(answer.subnet().map(items::subnet).unwrap_or_default())
             }
@@ -65,7 +65,7 @@ impl Sdk {
             }
             CreateInternetGateway { tags } => {
                 let tags = tagged(ResourceType::InternetGateway, tags);
-                let answer = send!(ec2.create_internet_gateway().tag_specifications(tags.clone()));
+                let answer = send!(ec2.create_internet_gateway().set_tag_specifications(tags.clone()));
                 Ok(answer.internet_gateway().map(items::internet_gateway).unwrap_or_default())
             }
             AttachInternetGateway { gateway, vpc } => {
@@ -82,7 +82,7 @@ impl Sdk {
             }
             CreateRouteTable { vpc, tags } => {
                 let tags = tagged(ResourceType::RouteTable, tags);
-                let answer = send!(ec2.create_route_table().vpc_id(&vpc).tag_specifications(tags.clone()));
+                let answer = send!(ec2.create_route_table().vpc_id(&vpc).set_tag_specifications(tags.clone()));
                 Ok(answer.route_table().map(items::route_table).unwrap_or_default())
             }
             AssociateRouteTable { table, subnet } => {
@@ -140,7 +140,7 @@ impl Sdk {
             }
             AllocateAddress { tags } => {
                 let tags = tagged(ResourceType::ElasticIp, tags);
-                let answer = send!(ec2.allocate_address().domain("vpc".into()).tag_specifications(tags.clone()));
+                let answer = send!(ec2.allocate_address().domain("vpc".into()).set_tag_specifications(tags.clone()));
                 let mut item = only(answer.allocation_id());
                 item.fields = super::item::attrs([("ip", text(answer.public_ip()))]);
                 Ok(item)
@@ -156,7 +156,7 @@ impl Sdk {
                         .subnet_id(&subnet)
                         .allocation_id(&allocation)
                         .client_token(&token)
-                        .tag_specifications(tags.clone())
+                        .set_tag_specifications(tags.clone())
                 );
                 Ok(answer.nat_gateway().map(items::nat_gateway).unwrap_or_default())
             }
@@ -173,7 +173,7 @@ impl Sdk {
                         .service_name(&service)
                         .set_route_table_ids(Some(tables.clone()))
                         .client_token(&token)
-                        .tag_specifications(tags.clone())
+                        .set_tag_specifications(tags.clone())
                 );
                 Ok(answer.vpc_endpoint().map(items::vpc_endpoint).unwrap_or_default())
             }
@@ -197,7 +197,7 @@ impl Sdk {
                         .vpc_id(&vpc)
                         .group_name(&name)
                         .description(&description)
-                        .tag_specifications(tags.clone())
+                        .set_tag_specifications(tags.clone())
                 );
                 Ok(only(answer.group_id()))
             }
@@ -221,7 +221,7 @@ impl Sdk {
                     ec2.create_vpc_peering_connection()
                         .vpc_id(&vpc)
                         .peer_vpc_id(&peer)
-                        .tag_specifications(tags.clone())
+                        .set_tag_specifications(tags.clone())
                 );
                 Ok(answer.vpc_peering_connection().map(items::peering).unwrap_or_default())
             }
@@ -239,7 +239,7 @@ impl Sdk {
                     ec2.import_key_pair()
                         .key_name(&name)
                         .public_key_material(Blob::new(public.as_bytes()))
-                        .tag_specifications(tags.clone())
+                        .set_tag_specifications(tags.clone())
                 );
                 let fields = [("name", text(answer.key_name())), ("fingerprint", text(answer.key_fingerprint()))];
                 Ok(super::item::item(answer.key_name(), items::pairs(answer.tags()), fields))
@@ -301,7 +301,7 @@ impl Sdk {
                         .set_iops(iops)
                         .set_throughput(throughput)
                         .client_token(&token)
-                        .tag_specifications(tags.clone())
+                        .set_tag_specifications(tags.clone())
                 );
                 let fields = [
                     ("state", text(answer.state().map(|s| s.as_str()))),
@@ -390,8 +390,11 @@ fn sdk_tags(tags: Tags) -> Vec<Tag> {
     tags.into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
-fn tagged(kind: ResourceType, tags: Tags) -> TagSpecification {
-    TagSpecification::builder().resource_type(kind).set_tags(Some(sdk_tags(tags))).build()
+/// `None` without tags: an empty specification is an error.
+fn tagged(kind: ResourceType, tags: Tags) -> Option<Vec<TagSpecification>> {
+    let specification =
+        || TagSpecification::builder().resource_type(kind).set_tags(Some(sdk_tags(tags.clone()))).build();
+    (!tags.is_empty()).then(|| vec![specification()])
 }
 
 type Three = (Option<String>, Option<String>, Option<String>);

@@ -21,6 +21,10 @@ where
     let in_body = error.as_service_error().and_then(|e| e.meta().request_id()).map(String::from);
     let request_id = in_body.or_else(|| error.request_id().map(String::from)).filter(|id| !id.is_empty());
     let cause = match &error {
+        // It was done, and what it answered cannot be read.
+        SdkError::ServiceError(answer) if answer.raw().status().is_success() && answer.err().code().is_none() => {
+            Cause::Transport { message: chain(&error), sent: true }
+        }
         SdkError::ServiceError(answer) => {
             let status = answer.raw().status().as_u16();
             let code = answer.err().code().unwrap_or(if status == 429 { "TooManyRequestsException" } else { "" });

@@ -6,7 +6,7 @@ use aws_sdk_ec2::types::Filter as Ec2Filter;
 
 impl Sdk {
     pub(super) async fn launch_templates(&self, all: Option<Vec<Ec2Filter>>) -> Result<Vec<Item>, ApiError> {
-        let _ = all;
-        Ok(Vec::new())
+        drop(all);
+        Err(super::malformed("DescribeLaunchTemplates", "launch templates cannot be read yet"))
     }
 }

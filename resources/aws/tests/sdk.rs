@@ -13,10 +13,11 @@ use cloudtik_testkit::lab::{Fault, Moto, REGION, Settings, Strict};
 use serde_json::json;
 use std::sync::Arc;
 
-const SECRET: &str = "wJalrXUtnFEMI-not-to-be-seen";
+/// Whatever is said, this is not in it.
+const SESSION: &str = "a-session-that-is-not-to-be-seen";
 
 fn account(endpoint: &str) -> Account {
-    let keys = Keys { id: "test".into(), secret: SECRET.into(), token: None };
+    let keys = Keys { id: "test".into(), secret: "test".into(), token: Some(SESSION.into()) };
     Account { region: REGION.into(), endpoint: Some(endpoint.into()), keys: Some(keys) }
 }
 
@@ -102,7 +103,7 @@ async fn a_network_is_made_seen_and_taken_apart() {
     let gateway = aws.call(Request::CreateInternetGateway { tags: tags("igw") }).await;
     let gw = || gateway.id.clone();
     aws.call(Request::AttachInternetGateway { gateway: gw(), vpc: id() }).await;
-    has(&aws.one(Listing::InternetGateways, "attachment.vpc-id", &net.id).await, &[("vpc", id().into())]);
+    has(&aws.one(Listing::InternetGateways, "internet-gateway-id", &gateway.id).await, &[("vpc", id().into())]);
 
     let table = aws.call(Request::CreateRouteTable { vpc: id(), tags: tags("rt") }).await;
     let rt = || table.id.clone();
@@ -119,7 +120,7 @@ async fn a_network_is_made_seen_and_taken_apart() {
         tags: tags("nat"),
     };
     let nat = aws.call(request).await;
-    let seen = aws.one(Listing::NatGateways, "vpc-id", &net.id).await;
+    let seen = aws.one(Listing::NatGateways, "nat-gateway-id", &nat.id).await;
     let wanted = [("vpc", id()), ("subnet", subnet.id.clone()), ("allocation", address.id.clone())];
     has(&seen, &wanted.map(|(name, value)| (name, value.into())));
     aws.call(Request::ReplaceRoute { table: rt(), destination: all(), target: Target::Nat(nat.id.clone()) }).await;
@@ -584,7 +585,7 @@ async fn lists_are_whole_however_short_the_pages_are() {
 /// A request that fails, with what it met.
 async fn fails(api: &dyn Api, request: Request) -> ApiError {
     let error = api.call(request).await.unwrap_err();
-    assert!(!format!("{error:?}").contains(SECRET));
+    assert!(!format!("{error:?}").contains(SESSION));
     error
 }
 

@@ -16,6 +16,7 @@ os.environ.update(
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
+from .mends import mend
 from .parent import announce, end_with_parent
 from .world import World
 
@@ -35,6 +36,7 @@ def with_world(moto, worlds):
 def main():
     address, port = sys.argv[1], int(sys.argv[2])
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    mend()
     worlds = World()
     app = with_world(DomainDispatcherApplication(create_backend_app), worlds)
     server = make_server(address, port, app, threaded=True, request_handler=MotoRequestHandler)

@@ -1,0 +1,50 @@
+"""Calls that moto 5.2.5 answers wrongly or not at all, and that AWS answers as its API reference says."""
+
+from moto.ec2.models import EC2Backend
+from moto.ec2.models.vpcs import VPCEndPoint
+from moto.rds.models import RDSBackend
+from moto.s3.responses import S3Response
+
+
+def get_bucket_versioning(self):
+    """The root element has this name; clients made from Amazon's model look at it."""
+    status = self.backend.get_bucket_versioning(self.bucket_name)
+    status = f"<Status>{status}</Status>" if status else ""
+    space = "http://s3.amazonaws.com/doc/2006-03-01/"
+    return 200, {}, f'<VersioningConfiguration xmlns="{space}">{status}</VersioningConfiguration>'
+
+
+def with_own_id(get_filter_value):
+    """DescribeVpcEndpoints filters by id."""
+
+    def answer(self, name, method=None):
+        return self.id if name == "vpc-endpoint-id" else get_filter_value(self, name, method)
+
+    return answer
+
+
+def with_its_instance(detach_volume):
+    """DetachVolume needs no InstanceId: a volume knows where it is."""
+
+    def answer(self, volume_id, instance_id, device_path):
+        attachment = self.get_volume(volume_id).attachment
+        return detach_volume(self, volume_id, instance_id or (attachment and attachment.instance.id), device_path)
+
+    return answer
+
+
+def and_keep_it(modify_db_subnet_group):
+    """A subnet group that was modified is there afterwards."""
+
+    def answer(self, subnet_name, *others):
+        group = self.subnet_groups[subnet_name] = modify_db_subnet_group(self, subnet_name, *others)
+        return group
+
+    return answer
+
+
+def mend():
+    S3Response.get_bucket_versioning = get_bucket_versioning
+    VPCEndPoint.get_filter_value = with_own_id(VPCEndPoint.get_filter_value)
+    EC2Backend.detach_volume = with_its_instance(EC2Backend.detach_volume)
+    RDSBackend.modify_db_subnet_group = and_keep_it(RDSBackend.modify_db_subnet_group)
