@@ -9,6 +9,7 @@ use super::{
 use crate::{exit::Exit, view};
 use clap::Args;
 use cloudtik_core::{
+    Value,
     provider::{Health, Presence},
     state::{Entry, Mutation, Record},
 };
@@ -52,10 +53,12 @@ impl Refresh {
 /// version, whose outputs are those that it will have.
 fn fresher(record: &Record, seen: &Presence) -> Option<Record> {
     let Presence::Present { outputs, healthy: Health::Ok | Health::Broken(_), .. } = seen else { return None };
-    let changed = outputs.iter().any(|(name, value)| record.outputs.get(name) != Some(value));
-    changed.then(|| {
+    let told =
+        |(name, value): &(&String, &Value)| **value != Value::Unknown && record.outputs.get(*name) != Some(value);
+    let changed: Vec<(String, Value)> = outputs.iter().filter(told).map(|(k, v)| (k.clone(), v.clone())).collect();
+    (!changed.is_empty()).then(|| {
         let mut fresher = record.clone();
-        fresher.outputs.extend(outputs.clone());
+        fresher.outputs.extend(changed);
         fresher
     })
 }

@@ -31,7 +31,8 @@ pub struct Refresh {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Presence {
     Absent,
-    /// `attributes` holds the inputs that can be observed; those that cannot keep their recorded value.
+    /// `attributes` holds the inputs that can be observed; those that cannot keep their recorded value. An output of a
+    /// broken object is `Unknown` when only the update that mends it will tell: the address of a machine that is stopped.
     Present {
         id: String,
         attributes: Attrs,

@@ -58,10 +58,10 @@ impl View {
             }
             View::Changed { inputs, outputs, volatile } => {
                 if output(volatile, path) {
-                    None
-                } else {
-                    of(outputs, path).or_else(|| of(inputs, path))
+                    return None;
                 }
+                // What refresh says is unknown, the update will tell.
+                of(outputs, path).or_else(|| of(inputs, path)).filter(|value| *value != Value::Unknown)
             }
             View::Absent => None,
         }

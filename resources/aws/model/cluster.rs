@@ -74,13 +74,26 @@ pub(crate) fn cluster(aws: &Aws, cluster: &Cluster) -> Result<(Vec<Declaration>,
     if problems.is_empty() { Ok((model.all.into_values().collect(), model.nodes)) } else { Err(problems) }
 }
 
-/// What is wrong with the node types, or of no effect in them.
+/// What is wrong with the node types, or of no effect in the document.
 pub(crate) fn checked(cluster: &Cluster) -> Vec<Diagnostic> {
-    let mut problems = Vec::new();
+    let mut problems: Vec<Diagnostic> = NO_EFFECT.iter().filter_map(|key| no_effect(cluster, key)).collect();
     for (role, kind) in node_types(cluster) {
         schema::check(&config_of(cluster, role, kind), &mut problems);
     }
     problems
+}
+
+/// Keys of the provider block that the Python tool knows and nothing here follows, with what is done instead.
+const NO_EFFECT: [(&str, &str, &str); 2] = [
+    ("cache_stopped_nodes", "workers that are no longer declared are terminated", "remove it"),
+    ("security_group", "machines are in the workspace's group", "put its rules into the workspace's document"),
+];
+
+fn no_effect(cluster: &Cluster, (key, instead, hint): &(&str, &str, &str)) -> Option<Diagnostic> {
+    let entry = cluster.provider.entries().iter().find(|entry| *entry.key == **key)?;
+    let asked = !matches!(entry.value.value, TreeValue::Null | TreeValue::Bool(false));
+    let problem = Diagnostic::warning("no-effect", "a key without effect").at(&entry.key_origin);
+    asked.then(|| problem.detail(format!("`provider.{key}`: {instead}")).hint(*hint))
 }
 
 /// Sentences on the images that are taken by default.

@@ -321,9 +321,16 @@ fn see(subject: &Subject, item: &Item, volumes: &BTreeMap<String, Item>) -> Seen
     if disks::is_comparable(disks) && matches!(state, "running" | "stopped") {
         tell("disks", disks::seen(disks, item, volumes));
     }
+    let mut outputs = outputs(item);
     let healthy = match state {
-        "stopping" | "stopped" => Health::Broken(format!("the machine is {state}")),
+        "stopping" | "stopped" => {
+            // It gets another one when it starts. Nobody asks for one where there was none.
+            if subject.record.as_ref().is_some_and(|record| record.outputs.contains_key("public_ip")) {
+                outputs.insert("public_ip".into(), Value::Unknown);
+            }
+            Health::Broken(format!("the machine is {state}"))
+        }
         _ => Health::Ok,
     };
-    Seen { attributes, outputs: outputs(item), healthy }
+    Seen { attributes, outputs, healthy }
 }
