@@ -16,7 +16,9 @@ pub(crate) fn failure(operation: impl Into<String>, error: &ApiError) -> Failure
             failure.retry(Retry::Backoff).effect(if *sent { Effect::Unknown } else { Effect::None })
         }
         // A server error may have come after the effect.
-        (Cause::Service { status, .. }, _) if *status >= 500 => failure.retry(Retry::Backoff).effect(Effect::Unknown),
+        (Cause::Service { status, code, .. }, _) if *status >= 500 && !is_shortage(code) => {
+            failure.retry(Retry::Backoff).effect(Effect::Unknown)
+        }
         // Spare capacity comes and goes; so do the last users of a thing that is being deleted.
         (_, FailureKind::InUse) => failure.retry(Retry::Backoff),
         _ => failure,
@@ -44,7 +46,9 @@ fn message(error: &ApiError) -> String {
 
 fn kind(error: &ApiError) -> FailureKind {
     let code = match &error.cause {
-        Cause::Service { code, status, .. } if *status >= 500 && !is_throttle(code) => return FailureKind::Other,
+        Cause::Service { code, status, .. } if *status >= 500 && !is_throttle(code) && !is_shortage(code) => {
+            return FailureKind::Other;
+        }
         Cause::Service { code, .. } => code.as_str(),
         Cause::Transport { .. } => return FailureKind::Unreachable,
         Cause::Credentials(_) => return FailureKind::Unauthenticated,
@@ -78,13 +82,8 @@ fn kind(error: &ApiError) -> FailureKind {
         | "InvalidAccessKeyId"
         | "MissingAuthenticationToken"
         | "TokenRefreshRequired" => FailureKind::Unauthenticated,
-        "InsufficientInstanceCapacity"
-        | "InsufficientHostCapacity"
-        | "InsufficientReservedInstanceCapacity"
-        | "InsufficientFreeAddressesInSubnet"
-        | "InsufficientAddressCapacity"
-        | "InsufficientVolumeCapacity"
-        | "MaxSpotInstanceCountExceeded"
+        _ if is_shortage(code) => FailureKind::Exhausted,
+        "MaxSpotInstanceCountExceeded"
         | "SpotMaxPriceTooLow"
         | "Unsupported"
         | "InstanceQuotaExceeded"
@@ -107,6 +106,20 @@ fn kind(error: &ApiError) -> FailureKind {
         }
         _ => FailureKind::Other,
     }
+}
+
+/// Whether AWS has no room just now: server errors, as it counts them, that say for certain that nothing was made.
+/// Source: EC2 API reference, "Server error codes" (read 2026-11-25).
+fn is_shortage(code: &str) -> bool {
+    matches!(
+        code,
+        "InsufficientInstanceCapacity"
+            | "InsufficientHostCapacity"
+            | "InsufficientReservedInstanceCapacity"
+            | "InsufficientFreeAddressesInSubnet"
+            | "InsufficientAddressCapacity"
+            | "InsufficientVolumeCapacity"
+    )
 }
 
 /// Whether the service asks for fewer calls.
@@ -202,6 +215,7 @@ mod tests {
             ("UnauthorizedOperation", 403, FailureKind::Denied),
             ("ExpiredToken", 400, FailureKind::Unauthenticated),
             ("InternalError", 500, FailureKind::Other),
+            ("InsufficientInstanceCapacity", 500, FailureKind::Exhausted),
         ] {
             assert_eq!(failure("create vpc.main", &service(code, status)).kind, kind, "{code}");
         }
@@ -212,6 +226,7 @@ mod tests {
         let effect = |error: &ApiError| failure("create vpc.main", error).effect;
         assert_eq!(effect(&service("InternalError", 500)), Effect::Unknown);
         assert_eq!(effect(&service("RequestLimitExceeded", 503)), Effect::None);
+        assert_eq!(effect(&service("InsufficientInstanceCapacity", 500)), Effect::None);
         assert_eq!(effect(&service("InvalidParameterValue", 400)), Effect::None);
         let lost = |sent| ApiError { cause: Cause::Transport { message: "reset".into(), sent }, ..service("", 0) };
         assert_eq!(effect(&lost(true)), Effect::Unknown);

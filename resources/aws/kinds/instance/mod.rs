@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use cloudtik_core::{
     batch::BatchKey,
     digest,
-    failure::{Failure, FailureKind},
+    failure::{Failure, FailureKind, Retry},
     provider::{Call, Health, Observed, Outcome, Settled, Subject},
     schema::{Canonical, Durations, KindSchema},
     value::{Attrs, Value},
@@ -177,10 +177,13 @@ impl Kind for Instance {
     async fn delete_many(&self, all: &[At<'_>]) -> Vec<Result<(), Failure>> {
         let Some(first) = all.first() else { return Vec::new() };
         let ids = all.iter().map(|at| at.id().to_owned()).collect();
-        match first.api.call(Request::TerminateInstances { ids }).await {
-            Ok(_) => all.iter().map(|_| Ok(())).collect(),
+        let Err(error) = first.api.call(Request::TerminateInstances { ids }).await else {
+            return all.iter().map(|_| Ok(())).collect();
+        };
+        match first.fail(&error).retry {
             // One that is gone, or may not go, makes the service refuse all: each answers for itself.
-            Err(_) => join_all(all.iter().map(|at| self.delete(at))).await,
+            Retry::Never => join_all(all.iter().map(|at| self.delete(at))).await,
+            _ => all.iter().map(|at| Err(at.fail(&error))).collect(),
         }
     }
 
