@@ -24,6 +24,8 @@ mod schema;
 #[cfg(feature = "sdk")]
 pub mod sdk;
 mod tags;
+#[cfg(test)]
+mod trial;
 
 pub use provider::{Account, Aws, Connect, Keys, Options};
 

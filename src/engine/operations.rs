@@ -7,7 +7,7 @@
 //! 4. an old A goes only after B stopped using it, unless A is replaced destroy-first;
 //! 5. B goes before A changes.
 //!
-//! Rule 5 and rolling batches are wishes: where they would close a cycle they give way.
+//! Rule 5, rolling batches, and rule 2 for what goes with its home are wishes: where they would close a cycle they give way.
 
 use crate::{decide::Decided, graph::Declared, planner::Input};
 use cloudtik_core::{
@@ -337,9 +337,11 @@ impl<'a> Builder<'a> {
         let records = self.records;
         for (address, record) in records {
             let user = self.steps.get(address).cloned().unwrap_or_default();
+            // What goes with its home cannot wait for what is built on that home itself.
+            let taken = user.removal().is_some_and(|(op, _)| self.operations[op as usize].address != *address);
             for dependency in &record.dependencies {
                 if let Some(used) = self.steps.get(&dependency.address).cloned() {
-                    self.order_removal(&user, &used);
+                    self.order_removal(&user, &used, taken);
                 }
             }
         }
@@ -355,10 +357,13 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn order_removal(&mut self, user: &Steps, used: &Steps) {
+    fn order_removal(&mut self, user: &Steps, used: &Steps, taken: bool) {
         match (user.removal(), used.removal()) {
             (Some((user_op, _)), Some((used_op, how))) => {
-                self.edge(user_op, used_op, Needs::Ready);
+                match taken {
+                    true => drop(self.wishes.insert((user_op, used_op))),
+                    false => self.edge(user_op, used_op, Needs::Ready),
+                }
                 if let (Removal::AfterNew, Some(provide)) = (how, used.provide)
                     && user.removal().is_some_and(|(_, how)| how != Removal::AfterNew)
                 {

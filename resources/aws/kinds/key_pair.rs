@@ -24,6 +24,9 @@ use std::{io, path::PathBuf, time::Duration};
 
 pub(crate) struct KeyPair;
 
+const CAP: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// A key on this machine: where it is, and its public half.
 struct Local {
     file: PathBuf,
@@ -120,6 +123,14 @@ impl Kind for KeyPair {
         let local = read(at.options, attributes).map_err(|e| unreadable(at, &e))?;
         import(at, &local).await?;
         Ok(Outcome { id: at.text("name")?.into(), outputs: local.outputs() })
+    }
+
+    /// Machines can be launched with it once the service sees it.
+    async fn ready(&self, at: &At<'_>) -> Result<Attrs, Failure> {
+        let name = [Filter::is("key-name", at.text("name")?)];
+        let there = |item: Option<&Item>| Ok(item.is_some());
+        at.poll(Listing::KeyPairs, &name, "the key to become visible", CAP, PATIENCE, there).await?;
+        Ok(Attrs::new())
     }
 
     /// Makes AWS know the key in the file. A file that is gone cannot be made again: machines let in its key only.

@@ -101,8 +101,7 @@ impl Kind for Volume {
         let wanted = at.text("instance")?;
         if item.text("instance") != wanted {
             if item.text("state") == "in-use" {
-                at.remove(Request::DetachVolume { volume: item.id.clone() }).await?;
-                free(at).await?;
+                detach(at).await?;
             }
             let request = Request::AttachVolume {
                 volume: item.id.clone(),
@@ -126,7 +125,7 @@ impl Kind for Volume {
         let there = at.one(Listing::Volumes, &[Filter::is("volume-id", at.id()), lives()]).await?;
         let Some(item) = there else { return Ok(()) };
         if item.text("state") == "in-use" {
-            at.remove(Request::DetachVolume { volume: item.id.clone() }).await?;
+            detach(at).await?;
         }
         at.remove(Request::DeleteVolume { volume: item.id }).await
     }
@@ -155,8 +154,13 @@ async fn settled(at: &At<'_>) -> Result<Item, Failure> {
     until(at, "the volume to be made", |state| matches!(state, "available" | "in-use")).await
 }
 
-async fn free(at: &At<'_>) -> Result<Item, Failure> {
-    until(at, "the volume to leave its machine", |state| state == "available").await
+/// Takes it off its machine, which may be on its way out and let go of it by itself.
+async fn detach(at: &At<'_>) -> Result<(), Failure> {
+    match at.send(Request::DetachVolume { volume: at.id().into() }).await {
+        Err(failure) if failure.kind != FailureKind::InUse => return Err(failure),
+        _ => {}
+    }
+    until(at, "the volume to leave its machine", |state| state == "available").await.map(drop)
 }
 
 async fn attached(at: &At<'_>) -> Result<Item, Failure> {

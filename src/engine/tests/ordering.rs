@@ -150,3 +150,16 @@ fn rolling_batches_follow_each_other() {
         }
     }
 }
+
+#[test]
+fn what_goes_with_its_home_does_not_wait_for_what_is_attached_to_it() {
+    // The part lives in `a` and is built on `b`, which is built on `a` too: a login of a machine that has a disk.
+    let mut part = thing("part.a", &[("vm", "@net.a#id"), ("sub", "@sub.b#id")]);
+    part.lifecycle.gone_with = Some(net("1").address);
+    let lab = Lab::default();
+    lab.apply(&[net("1"), sub("1", "x"), part]).complete();
+    let destroy = lab.try_plan(&[], Mode::Destroy, &Options::default()).unwrap();
+    assert_eq!(steps(&destroy), ["delete sub.b", "delete net.a"]);
+    lab.destroy().complete();
+    assert!(lab.world.objects().is_empty());
+}
