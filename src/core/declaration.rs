@@ -37,6 +37,9 @@ pub struct Lifecycle {
     /// Its parts die with it, so they need no delete call of their own: the address of the resource that takes it along.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gone_with: Option<Address>,
+    /// It is stopped in order before what it lives in goes: a worker whose tasks move away first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drain: bool,
 }
 
 /// One resource as documents ask for it. `attributes` may hold references, never [`crate::value::Value::Unknown`].

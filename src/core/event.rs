@@ -68,6 +68,14 @@ pub enum Event {
         hint: Option<String>,
         elapsed_ms: u64,
     },
+    /// Failed, and what waits for it goes on all the same, as planned.
+    OperationForgone {
+        operation: OperationId,
+        address: Address,
+        verb: &'static str,
+        message: String,
+        elapsed_ms: u64,
+    },
     /// Not started, because `because_of` failed.
     OperationSkipped {
         operation: OperationId,

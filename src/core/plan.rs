@@ -103,6 +103,12 @@ pub enum Reason {
     GoneWith {
         address: Address,
     },
+    /// Stopped in order before what it lives in goes.
+    Drained,
+    /// Goes without being stopped in order, because it cannot be.
+    NotDrained {
+        detail: String,
+    },
     /// Found in the world with our mark, not yet recorded.
     Found,
     /// Found in the world without our mark; taken over because that was asked for.
@@ -200,6 +206,9 @@ pub struct Operation {
     /// For [`Verb::Update`]: outputs that the plan has already shown to dependants, which the call must bring about.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub promised: Attrs,
+    /// What waits for this step goes on when it fails too: the machine goes, even if what runs on it could not be stopped.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub best_effort: bool,
     /// Resources that live inside this one: their records go when it goes, without calls of their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub takes_along: Vec<Address>,

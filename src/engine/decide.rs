@@ -2,6 +2,7 @@
 
 use crate::{
     diff,
+    drain::drained,
     graph::{Declared, Foreign},
     planner::{Input, Options},
 };
@@ -238,8 +239,12 @@ impl Decider<'_> {
         attributes: Attrs,
         decided: &[Option<Decided>],
     ) -> Decided {
-        if let Some(home) = self.lost_home(item, decided) {
-            return new(kind, Action::Create, vec![Reason::GoneWith { address: home }], attributes);
+        if let Some((home, replaced)) = self.lost_home(item, decided) {
+            let mut reasons = vec![Reason::GoneWith { address: home }];
+            if replaced {
+                reasons.extend(drained(self.input, &item.address, record, &item.lifecycle));
+            }
+            return new(kind, Action::Create, reasons, attributes);
         }
         let (seen, outputs, health) = match self.input.observed.get(&item.address) {
             Some(Presence::Absent) => return new(kind, Action::Create, vec![Reason::Gone], attributes),
@@ -325,11 +330,12 @@ impl Decider<'_> {
         }
     }
 
-    /// The resource that this one lives in, when that one is made anew.
-    fn lost_home(&self, item: &Declaration, decided: &[Option<Decided>]) -> Option<Address> {
+    /// The resource that this one lives in, when that one is made anew; and whether in place of one that is there.
+    fn lost_home(&self, item: &Declaration, decided: &[Option<Decided>]) -> Option<(Address, bool)> {
         let home = item.lifecycle.gone_with.as_ref()?;
         let decision = decided[*self.declared.index.get(home)?].as_ref()?;
-        matches!(decision.action, Action::Create | Action::Replace | Action::ReplaceCreateFirst).then(|| home.clone())
+        let replaced = matches!(decision.action, Action::Replace | Action::ReplaceCreateFirst);
+        (replaced || decision.action == Action::Create).then(|| (home.clone(), replaced))
     }
 
     /// A replaced dependency is a better reason than the attribute that carries its name.

@@ -80,6 +80,8 @@ fn list(addresses: &[Address]) -> String {
 pub struct Summary {
     pub done: Vec<(Address, &'static str)>,
     pub failed: Vec<(Address, &'static str, Failure)>,
+    /// Failed, and what waited for them went on, as planned.
+    pub forgone: Vec<(Address, &'static str, Failure)>,
     /// Each with the failed resource that it waits for; its own address when the run was interrupted.
     pub skipped: Vec<(Address, Address)>,
     /// Calls whose result is not known: settled by the next run.

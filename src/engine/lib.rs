@@ -6,6 +6,7 @@
 
 mod decide;
 mod diff;
+mod drain;
 mod estimate;
 mod execute;
 mod graph;

@@ -83,6 +83,8 @@ struct Builder<'a> {
     edges: Vec<Edge>,
     wishes: BTreeSet<(u32, u32)>,
     steps: HashMap<Address, Steps>,
+    /// What is stopped in order before each resource goes.
+    drains: HashMap<Address, Vec<u32>>,
     /// Deletions of objects that earlier runs deposed.
     leftovers: HashMap<&'a Address, Vec<u32>>,
 }
@@ -112,6 +114,7 @@ pub(crate) fn build<'a>(
         edges: Vec::new(),
         wishes: BTreeSet::new(),
         steps: HashMap::new(),
+        drains: HashMap::new(),
         leftovers: HashMap::new(),
     };
     for (item, decision) in declared.items.iter().zip(decided) {
@@ -124,10 +127,13 @@ pub(crate) fn build<'a>(
     }
     for (address, orphan) in orphans {
         if let Some(home) = &orphan.taken_by {
-            let remove = builder.steps.get(home).and_then(|s| s.remove);
+            let home = builder.steps.get(home).and_then(|s| s.remove);
+            let drain = builder.drain(address, &orphan.record, &orphan.reasons);
+            let remove = drain.map(|op| (op, Some(Removal::Plain))).or(home);
             builder.steps.insert(address.clone(), Steps { provide: None, remove });
         }
     }
+    builder.order_drains();
     builder.deposed(allowed);
     builder.order_provides(declared);
     builder.order_removals(declared);
@@ -142,8 +148,14 @@ impl<'a> Builder<'a> {
         match decision.action {
             Action::Keep | Action::Delete | Action::Forget => {}
             Action::Create => {
+                let record = self.records.get(address).cloned();
+                let drain = record.and_then(|record| self.drain(address, &record, &decision.reasons));
                 let op = self.provide(item, decision, Verb::Create);
-                self.steps.insert(address.clone(), Steps { provide: Some(op), remove: None });
+                if let Some(drain) = drain {
+                    self.edge(drain, op, Needs::Ready);
+                }
+                let remove = drain.map(|drain| (drain, Some(Removal::BeforeNew)));
+                self.steps.insert(address.clone(), Steps { provide: Some(op), remove });
             }
             Action::Update | Action::Read => {
                 let verb = if decision.action == Action::Read { Verb::AwaitReady } else { Verb::Update };
@@ -180,6 +192,26 @@ impl<'a> Builder<'a> {
                 self.edge(provide, remove, Needs::Ready);
                 let remove = Some((remove, Some(Removal::AfterNew)));
                 self.steps.insert(address.clone(), Steps { provide: Some(provide), remove });
+            }
+        }
+    }
+
+    /// The step that stops something in order before what it lives in goes, where the decision says so.
+    fn drain(&mut self, address: &Address, record: &Record, reasons: &[Reason]) -> Option<u32> {
+        let home = record.lifecycle.gone_with.clone()?;
+        if !reasons.contains(&Reason::Drained) {
+            return None;
+        }
+        let op = self.remove(address, Some(record), Verb::Delete);
+        self.operations[op as usize].best_effort = true;
+        self.drains.entry(home).or_default().push(op);
+        Some(op)
+    }
+
+    fn order_drains(&mut self) {
+        for (home, drains) in self.drains.clone() {
+            if let Some((remove, _)) = self.steps.get(&home).and_then(|steps| steps.remove) {
+                drains.iter().for_each(|drain| self.edge(*drain, remove, Needs::Ready));
             }
         }
     }
@@ -296,6 +328,7 @@ impl<'a> Builder<'a> {
             relies_on: draft.relies_on,
             found: None::<Found>,
             promised: Attrs::new(),
+            best_effort: false,
             takes_along: draft.takes_along,
             expected_ms: draft.expected.into(),
         });
@@ -410,8 +443,11 @@ impl<'a> Builder<'a> {
                         own.into_iter().chain(inside.get(address).into_iter().flatten().copied())
                     })
                     .collect();
-                for to in pair[1].iter().filter_map(|at| self.steps[&declared.items[*at].address].first()) {
-                    self.wishes.extend(ends.iter().map(|from| (*from, to)));
+                for address in pair[1].iter().map(|at| &declared.items[*at].address) {
+                    let drains = self.drains.get(address).into_iter().flatten().copied();
+                    for to in self.steps[address].first().into_iter().chain(drains) {
+                        self.wishes.extend(ends.iter().map(|from| (*from, to)));
+                    }
                 }
             }
         }

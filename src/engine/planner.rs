@@ -2,7 +2,9 @@
 
 use crate::{
     decide::{self, Decided},
-    diff, estimate,
+    diff,
+    drain::drained,
+    estimate,
     graph::{Declared, Foreign},
     operations::{self, Orphan},
     targets,
@@ -142,7 +144,7 @@ fn orphans_decided(
             .is_some_and(|d| matches!(d.action, Action::Create | Action::Replace | Action::ReplaceCreateFirst));
         (made_anew || orphans.contains_key(home)).then(|| home.clone())
     };
-    orphans
+    let decided_orphans: BTreeMap<Address, Orphan> = orphans
         .iter()
         .map(|(address, record)| {
             let kind = input.kinds.get(&record.provider, address.kind());
@@ -179,7 +181,30 @@ fn orphans_decided(
             };
             (address.clone(), orphan)
         })
-        .collect()
+        .collect();
+    with_drains(input, declared, decided, decided_orphans)
+}
+
+/// What goes with a machine that is deleted or replaced says whether it is stopped in order first.
+fn with_drains(
+    input: &Input,
+    declared: &Declared,
+    decided: &[Option<Decided>],
+    mut orphans: BTreeMap<Address, Orphan>,
+) -> BTreeMap<Address, Orphan> {
+    let deleted = |home: &Address, orphans: &BTreeMap<Address, Orphan>| match declared.index.get(home) {
+        Some(at) => decided[*at].as_ref().is_some_and(|d| d.action.is_destructive()),
+        None => orphans.get(home).is_some_and(|o| o.action == Action::Delete && o.taken_by.is_none()),
+    };
+    let drains: Vec<(Address, Reason)> = orphans
+        .iter()
+        .filter(|(_, orphan)| orphan.taken_by.as_ref().is_some_and(|home| deleted(home, &orphans)))
+        .filter_map(|(address, o)| Some((address.clone(), drained(input, address, &o.record, &o.record.lifecycle)?)))
+        .collect();
+    for (address, reason) in drains {
+        orphans.entry(address).and_modify(|orphan| orphan.reasons.push(reason));
+    }
+    orphans
 }
 
 /// A home that is created because the old one vanished has no delete operation that could take things along.

@@ -68,6 +68,7 @@ pub(crate) fn plan(changes: Vec<Change>) -> Plan {
         relies_on: BTreeMap::new(),
         found: None,
         promised: Attrs::new(),
+        best_effort: false,
         takes_along: Vec::new(),
         expected_ms: 100,
     };

@@ -83,6 +83,7 @@ pub fn full_record(scope: &Scope, name: &str) -> Record {
             create_before_destroy: Some(false),
             rolling: Some(Rolling { group: "workers".into(), batch: 2 }),
             gone_with: Some(address(scope, "parent")),
+            drain: true,
         },
         deposed: [("k".to_owned(), deposed)].into(),
         only_deposed: true,

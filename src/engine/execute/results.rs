@@ -3,7 +3,7 @@
 use super::Run;
 use crate::worker::bug;
 use cloudtik_core::{
-    Address, Attrs, Effect, Failure, ProviderName, Reference,
+    Address, Attrs, Effect, Failure, FailureKind, ProviderName, Reference,
     event::Event,
     plan::{Operation, OperationId, Verb},
     provider::Outcome,
@@ -109,9 +109,29 @@ impl Run<'_> {
         self.entries.push((op.address.scope().clone(), entry));
     }
 
+    /// What was only worth a try has failed: what waits for it goes on.
+    fn forgo(&mut self, at: usize, failure: Failure, elapsed_ms: u64, was_running: bool) {
+        let op = &self.plan.operations[at];
+        if was_running {
+            self.record(op, Vec::new(), Some(failure.to_string()));
+        }
+        self.observer.event(Event::OperationForgone {
+            operation: op.id.clone(),
+            address: op.address.clone(),
+            verb: op.verb.as_str(),
+            message: failure.to_string(),
+            elapsed_ms,
+        });
+        self.summary.forgone.push((op.address.clone(), op.verb.as_str(), failure));
+        self.queue.done(at);
+    }
+
     pub(super) fn fail(&mut self, at: usize, failure: Failure, elapsed_ms: u64) {
         let op = &self.plan.operations[at];
         let was_running = self.end(at).is_some();
+        if op.best_effort && failure.kind != FailureKind::Stale {
+            return self.forgo(at, failure, elapsed_ms, was_running);
+        }
         let open = failure.effect == Effect::Unknown && was_running;
         if open {
             // Its intent stays open: only a lookup can tell what happened.

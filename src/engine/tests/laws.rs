@@ -43,7 +43,9 @@ fn declare(sketch: &Sketch) -> Vec<Declaration> {
         all.push(thing("vm.v[0]", &[("image", image), ("size", size), ("sub", "@sub.s[0]#id")]));
         if let Some((_, content)) = at(5) {
             all.push(thing("part.v[0]/f", &[("vm", "@vm.v[0]#id"), ("content", content)]));
-            all.push(thing("part.v[0]/s", &[("vm", "@vm.v[0]#id"), ("reads", "@part.v[0]/f#digest")]));
+            let mut daemon = thing("part.v[0]/s", &[("vm", "@vm.v[0]#id"), ("reads", "@part.v[0]/f#digest")]);
+            daemon.lifecycle.drain = true;
+            all.push(daemon);
         }
         if let Some((port, _)) = at(6) {
             all.push(thing("lb.m", &[("port", port), ("backend", "@vm.v[0]#ip")]));
@@ -272,6 +274,21 @@ fn a_tampered_or_stale_plan_changes_nothing() {
     assert!(summary.failed[0].2.message.contains("has changed since the plan was made"));
     assert_eq!(lab.world.objects().len(), 1);
     assert_eq!(summary.failed[0].0, address("sub.s"));
+}
+
+/// What the first format lacks is left out where it says nothing, so that its plans are read, and are what they say.
+#[test]
+fn a_plan_of_the_first_format_is_read_and_applied() {
+    let lab = Lab::default();
+    let mut plan = lab.plan(&[thing("net.n", &[("cidr", "1")]), thing("vm.v", &[("image", "i")])]);
+    plan.format = 1;
+    plan.digest = plan.compute_digest();
+    let text = serde_json::to_string(&plan).unwrap();
+    for new in ["promised", "best_effort", "drain"] {
+        assert!(!text.contains(new), "{new} in {text}");
+    }
+    lab.apply_plan(&serde_json::from_str(&text).unwrap()).complete();
+    assert_eq!(lab.world.objects().len(), 2);
 }
 
 #[test]

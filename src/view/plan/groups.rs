@@ -146,6 +146,9 @@ fn split_inside(changes: Vec<&Change>) -> (Vec<(&Change, &Address)>, Vec<&Change
 
 /// The resource that takes this one along without anything else to be told of it.
 fn gone_with(change: &Change) -> Option<&Address> {
+    if change.reasons.iter().any(|reason| matches!(reason, Reason::Drained | Reason::NotDrained { .. })) {
+        return None;
+    }
     change.reasons.iter().find_map(|reason| match reason {
         Reason::GoneWith { address } if change.action == Action::Delete => Some(address),
         Reason::DependencyReplaced { address } if change.reasons.len() == 1 && moves_along(change, address) => {
@@ -191,11 +194,12 @@ impl Shift {
     }
 
     fn reasons(self, x: &Reason, y: &Reason) -> bool {
-        use Reason::{Broken, DependencyReplaced, Deposed, GoneWith, Upgrade};
+        use Reason::{Broken, DependencyReplaced, Deposed, GoneWith, NotDrained, Upgrade};
         match (x, y) {
             (DependencyReplaced { address: x }, DependencyReplaced { address: y }) => self.addresses(x, y),
             (GoneWith { address: x }, GoneWith { address: y }) => self.addresses(x, y),
             (Broken { detail: x }, Broken { detail: y }) => self.texts(x, y),
+            (NotDrained { detail: x }, NotDrained { detail: y }) => self.texts(x, y),
             (Upgrade { detail: x }, Upgrade { detail: y }) => self.texts(x, y),
             (Deposed { .. }, Deposed { .. }) => true,
             _ => x == y,

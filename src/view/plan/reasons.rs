@@ -93,6 +93,8 @@ fn phrase(reason: &Reason) -> Option<String> {
         Reason::Deposed { key } => format!("old object {key} that a replacement left behind"),
         Reason::Retained => "the object and its data stay; only the record goes".into(),
         Reason::GoneWith { address } => format!("goes together with {}", address.short()),
+        Reason::Drained => "stopped in order first".into(),
+        Reason::NotDrained { detail } => format!("goes without being stopped in order: {detail}"),
         Reason::Found => "found under our name; recorded without touching it".into(),
         Reason::TakenOver => "exists and was not made from here; taken over as asked".into(),
         // Said by the mark, or above.

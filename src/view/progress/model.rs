@@ -102,6 +102,15 @@ impl Model {
                 let verb = self.running.remove(&operation).map_or("", |r| r.verb);
                 return self.fails(Failed { address, verb, message, hint, stale }, elapsed_ms);
             }
+            Event::OperationForgone { operation, address, verb, message, elapsed_ms } => {
+                self.running.remove(&operation);
+                let mut lines = self.flush();
+                let line = Line::of(Paint::Edit, "forgone").plain(format!(" {verb} {}", address.short()));
+                lines.push(line.add(Paint::Dim, took(elapsed_ms)));
+                lines.extend(explained(&message, None));
+                lines.push(Line::new().plain("       what waits for it goes on all the same"));
+                return lines;
+            }
             Event::OperationSkipped { address, because_of, .. } => {
                 self.skipped.entry(because_of).or_default().push(address);
             }
