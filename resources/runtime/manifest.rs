@@ -228,6 +228,9 @@ pub struct Service {
     pub reads: Vec<String>,
     #[serde(default)]
     pub stop: Stop,
+    /// How its work moves elsewhere before it is stopped for good; it is then stopped before its machine goes.
+    #[serde(default)]
+    pub drain: Option<Drain>,
     #[serde(default = "two_minutes")]
     pub start_seconds: u32,
     #[serde(default)]
@@ -253,6 +256,37 @@ pub struct Stop {
     pub signal: String,
     #[serde(default = "ten_seconds")]
     pub grace_seconds: u32,
+}
+
+/// A signal that tells a daemon to take no new work and to hand over or finish what it has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drain {
+    pub signal: String,
+    /// The longest wait.
+    pub seconds: u32,
+    #[serde(default)]
+    pub until: Until,
+}
+
+/// What tells that nothing is left to hand over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Until {
+    /// It ends by itself.
+    #[default]
+    Ended,
+    /// The processes that it started to do the work have ended.
+    Childless,
+}
+
+impl Until {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Until::Ended => "ended",
+            Until::Childless => "childless",
+        }
+    }
 }
 
 fn term() -> String {

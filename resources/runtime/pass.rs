@@ -268,6 +268,10 @@ impl<'a> Pass<'a> {
         ];
         let address = on_node(self.scope, "service", node, &service.name);
         let mut declaration = placed(address, node, attributes, self.origin);
+        if let Some(drain) = &service.drain {
+            declaration.attributes.insert("drain".into(), Value::from(json(drain)));
+            declaration.lifecycle.drain = true;
+        }
         for name in &service.after {
             if let Some(other) = self.service_address(node, name) {
                 declaration = declaration.after(&other, Needs::Ready);

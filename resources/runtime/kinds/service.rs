@@ -6,7 +6,7 @@
 use super::{Looked, connection, decode, host_of, recorded_host, unless_gone};
 use crate::{
     hosts::{self, Hosts},
-    manifest::Stop,
+    manifest::{Drain, Stop},
     probe::Probe,
 };
 use cloudtik_core::{
@@ -24,6 +24,7 @@ use std::{
 
 const START: &str = include_str!("../scripts/start.sh");
 const CHECK: &str = concat!(include_str!("../scripts/alive.sh"), include_str!("../scripts/check.sh"));
+const DRAIN: &str = concat!(include_str!("../scripts/alive.sh"), include_str!("../scripts/drain.sh"));
 const STOP: &str = concat!(include_str!("../scripts/alive.sh"), include_str!("../scripts/stop.sh"));
 /// Between two questions of a probe that is awaited.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -42,6 +43,7 @@ struct Spec {
     env: BTreeMap<String, String>,
     probe: Probes,
     stop: Stop,
+    drain: Option<Drain>,
     start_seconds: u32,
 }
 
@@ -148,7 +150,7 @@ pub async fn create(hosts: &Hosts, call: &Call) -> Result<Outcome, Failure> {
     start(&*host, &spec, call).await
 }
 
-/// Ends what runs and starts it as it is declared now.
+/// Ends what runs, without a wait for its work, and starts it as it is declared now.
 pub async fn update(hosts: &Hosts, call: &Call) -> Result<Outcome, Failure> {
     if let Some(record) = &call.record
         && (connection(&record.attributes) != connection(&call.attributes)
@@ -159,9 +161,22 @@ pub async fn update(hosts: &Hosts, call: &Call) -> Result<Outcome, Failure> {
     create(hosts, call).await
 }
 
+/// Ends it for good, after what it does has moved elsewhere.
 pub async fn delete(hosts: &Hosts, call: &Call) -> Result<(), Failure> {
     let Some(record) = &call.record else { return Ok(()) };
-    unless_gone(stop_recorded(hosts, call, &record.attributes).await)
+    unless_gone(drain_and_stop(hosts, call, &record.attributes).await)
+}
+
+async fn drain_and_stop(hosts: &Hosts, call: &Call, attributes: &Attrs) -> Result<(), Failure> {
+    let spec: Spec = decode("a service", attributes)?;
+    let Some(host) = recorded_host(hosts, attributes).await? else { return Ok(()) };
+    if let Some(drain) = &spec.drain {
+        call.say(format!("waiting for its work to move away (at most {} s)", drain.seconds));
+        let seconds = drain.seconds.to_string();
+        let command = Command::sh(DRAIN, [spec.run.as_str(), &drain.signal, &seconds, drain.until.as_str()]);
+        hosts::run(&*host, &format!("drain {}", call.address.short()), &command).await?;
+    }
+    stop(&*host, &spec, call).await
 }
 
 async fn stop_recorded(hosts: &Hosts, call: &Call, attributes: &Attrs) -> Result<(), Failure> {

@@ -235,6 +235,29 @@ async fn one_that_ignores_the_signal_is_killed_after_its_grace() {
 }
 
 #[tokio::test]
+async fn what_a_daemon_does_moves_away_before_it_is_stopped_for_good() {
+    let mut node = Node::new();
+    let port = server("{}").await;
+    // Told to hand over, the daemon lets its task finish; the task would never end by itself.
+    let script = "\
+        cd $HERE; mkfifo wake; exec 3<>wake; : >out
+        trap 'echo told >>out' PWR; trap 'echo stopped >>out; exit' TERM
+        (until grep -q told out; do :; done; echo moved >>out) &
+        while :; do read -r _ <&3; done";
+    let mut service = node.service(&["/bin/sh", "-c", script], tcp(port), json!({"grace_seconds": 20}));
+    let env = json!({"HERE": node.root.path().display().to_string()});
+    service.attributes.insert("env".into(), Value::from(env));
+    let drain = json!({"signal": "PWR", "seconds": 60, "until": "childless"});
+    service.attributes.insert("drain".into(), Value::from(drain));
+    node.world.apply(&service).await.unwrap();
+    let first = pid(&node);
+    node.world.delete(&address("service")).await.unwrap();
+    assert!(!alive(first));
+    assert_eq!(node.read("out"), "told\nmoved\nstopped\n");
+    assert!(node.world.said.lock().unwrap().iter().any(|said| said.contains("its work to move away")));
+}
+
+#[tokio::test]
 async fn a_probe_reads_the_answer_and_refresh_says_what_is_wrong_with_it() {
     let mut node = Node::new();
     let port = server(r#"{"workers": [{"host": "w0", "state": "ALIVE"}]}"#).await;

@@ -84,6 +84,7 @@ fn defaults_name_the_master_and_bind_to_the_node() {
     assert_eq!(
         content(&compiled, "file.worker.default[1]/spark-defaults.conf"),
         "# Written by cloudtik. Set `runtime.spark.config` in the cluster document to change it.
+spark.decommission.enabled true
 spark.driver.bindAddress <worker.default[1].ip>
 spark.driver.extraJavaOptions -Dlog4j2.configurationFile=file:<worker.default[1].home>/spark/conf/log4j2.properties -XX:TieredStopAtLevel=1 -XX:+UseSerialGC
 spark.driver.host <worker.default[1].host>
