@@ -126,7 +126,8 @@ pub trait Provider: Send + Sync {
 
     fn kinds(&self) -> Vec<KindSchema>;
 
-    /// How many calls may run at once.
+    /// How many of its calls may run at once. Waiting for readiness does not count: a provider that looks often bounds that
+    /// itself.
     fn concurrency(&self) -> usize {
         64
     }

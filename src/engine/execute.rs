@@ -5,6 +5,7 @@
 //! share one append, so the cost of durability is per round, not per operation.
 
 mod results;
+mod slots;
 mod start;
 
 pub(crate) use results::{depose, record_of};
@@ -23,6 +24,7 @@ use cloudtik_core::{
     state::{Entry, Locked, Record, Revision, Snapshot, StoreError},
 };
 use jiff::Timestamp;
+use slots::Slots;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
@@ -64,8 +66,6 @@ pub enum ApplyError {
         #[source]
         source: StoreError,
     },
-    #[error("cannot start the journal")]
-    Thread(#[source] std::io::Error),
 }
 
 fn list(addresses: &[Address]) -> String {
@@ -112,17 +112,17 @@ pub async fn apply(
     check(plan, &state)?;
     state.extend(foreign.iter().filter(|(scope, _)| !locks.contains_key(scope)).map(|(s, v)| (s.clone(), v.clone())));
     let (reports, inbox) = mpsc::unbounded_channel();
+    let (slots, lanes) = Slots::new(plan, registry, options.parallelism);
     let run = Run {
         plan,
         registry,
         observer,
-        limit: options.parallelism.unwrap_or_else(|| registry.concurrency()).max(1),
-        queue: Queue::new(&plan.operations, &plan.edges),
+        slots,
+        queue: Queue::new(&plan.operations, &plan.edges, lanes),
         records: state.values().flat_map(|s| s.records.clone()).collect(),
         revisions: state.iter().map(|(scope, s)| (scope.clone(), s.revision)).collect(),
-        journal: Journal::new(locks).map_err(ApplyError::Thread)?,
+        journal: Journal::new(locks),
         running: HashMap::new(),
-        requests: HashMap::new(),
         again: Vec::new(),
         dispatcher: Dispatcher { reports, interrupt: options.interrupt.clone() },
         inbox,
@@ -158,8 +158,6 @@ struct Running {
     started: Instant,
     /// Inputs as sent, references resolved.
     attributes: Attrs,
-    /// The request it is part of: the first of the operations that share it.
-    request: usize,
 }
 
 struct Run<'a> {
@@ -167,15 +165,13 @@ struct Run<'a> {
     registry: &'a Registry,
     observer: &'a dyn Observer,
     options: ApplyOptions,
-    limit: usize,
+    slots: Slots,
     queue: Queue,
     /// All records as they are now.
     records: BTreeMap<Address, Arc<Record>>,
     revisions: BTreeMap<Scope, u64>,
     journal: Journal,
     running: HashMap<usize, Running>,
-    /// How many operations each request under way still has running.
-    requests: HashMap<usize, usize>,
     /// Members of batches that failed, to be tried again each on its own.
     again: Vec<(usize, Failure)>,
     dispatcher: Dispatcher,
@@ -299,8 +295,6 @@ impl Run<'_> {
             skipped: self.summary.skipped.len(),
             elapsed_ms: self.summary.elapsed_ms,
         });
-        // Locks end here, also when calls were abandoned.
-        self.journal.close();
         Ok(self.summary)
     }
 

@@ -1,58 +1,44 @@
-//! Durable appends, off the async runtime: one thread owns the locked scopes and writes batch after batch.
+//! Durable appends, off the async runtime: one blocking task at a time owns the locked scopes and writes a batch.
 
 use cloudtik_core::{
     Scope,
     state::{Entry, Locked, Snapshot, StoreError},
 };
-use std::{collections::BTreeMap, thread};
-use tokio::sync::{mpsc, oneshot};
+use std::collections::BTreeMap;
+use tokio::task::spawn_blocking;
 
 type Scopes = BTreeMap<Scope, Box<dyn Locked>>;
 
-struct Batch {
-    entries: Vec<(Scope, Entry)>,
-    durable: oneshot::Sender<Result<(), StoreError>>,
-}
-
-/// The journals of all scopes of one run. Dropping it ends the thread and with it the locks.
+/// The journals of all scopes of one run. Dropping it ends the locks; an append under way is finished first.
 pub(crate) struct Journal {
-    batches: mpsc::UnboundedSender<Batch>,
-    thread: thread::JoinHandle<Scopes>,
+    /// `None` while an append owns them, and after one that never came back.
+    scopes: Option<Scopes>,
 }
 
 impl Journal {
-    pub fn new(mut scopes: Scopes) -> std::io::Result<Self> {
-        let (batches, mut queue) = mpsc::unbounded_channel::<Batch>();
-        let thread = thread::Builder::new().name("journal".into()).spawn(move || {
-            while let Some(batch) = queue.blocking_recv() {
-                let result = append(&mut scopes, batch.entries);
-                // A receiver that is gone has abandoned the run: the entries are durable all the same.
-                drop(batch.durable.send(result));
-            }
-            scopes
-        })?;
-        Ok(Journal { batches, thread })
+    pub fn new(scopes: Scopes) -> Self {
+        Journal { scopes: Some(scopes) }
     }
 
-    /// Returns when all entries are durable. Each scope's entries are appended as a whole, scope by scope.
-    pub async fn append(&self, entries: Vec<(Scope, Entry)>) -> Result<(), StoreError> {
+    /// Returns when all entries are durable. Each scope's entries are appended as a whole, scope by scope. One that is no
+    /// longer waited for is durable all the same.
+    pub async fn append(&mut self, entries: Vec<(Scope, Entry)>) -> Result<(), StoreError> {
         if entries.is_empty() {
             return Ok(());
         }
-        let (durable, done) = oneshot::channel();
-        let gone = || StoreError::Other {
+        let lost = || StoreError::Other {
             operation: "write",
             place: "the journal".into(),
-            detail: "its thread ended early: this is a bug in cloudtik".into(),
+            detail: "its writer ended early: this is a bug in cloudtik".into(),
         };
-        self.batches.send(Batch { entries, durable }).map_err(|_| gone())?;
-        done.await.map_err(|_| gone())?
-    }
-
-    /// Gives the scopes back.
-    pub fn close(self) -> Option<Scopes> {
-        drop(self.batches);
-        self.thread.join().ok()
+        let mut scopes = self.scopes.take().ok_or_else(lost)?;
+        let written = spawn_blocking(move || {
+            let result = append(&mut scopes, entries);
+            (scopes, result)
+        });
+        let (scopes, result) = written.await.map_err(|_| lost())?;
+        self.scopes = Some(scopes);
+        result
     }
 }
 

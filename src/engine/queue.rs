@@ -17,18 +17,24 @@ enum Stage {
     Skipped,
 }
 
+/// Operations that share a limit: those of one provider. Lanes are numbered from 0.
+pub(crate) type Lane = usize;
+
 pub(crate) struct Queue {
     graph: DiGraph<Stage, Needs>,
     /// Unmet edges into each operation.
     open: Vec<u32>,
     /// Expected time from an operation's start to the end of everything behind it.
     urgency: Vec<u64>,
-    ready: BinaryHeap<(u64, Reverse<u32>)>,
+    /// The lane of each operation.
+    lanes: Vec<Lane>,
+    /// By lane.
+    ready: Vec<BinaryHeap<(u64, Reverse<u32>)>>,
 }
 
 impl Queue {
-    /// `edges` must be acyclic: a cycle would never become ready.
-    pub fn new(operations: &[Operation], edges: &[Edge]) -> Self {
+    /// `edges` must be acyclic: a cycle would never become ready. `lanes` has one for each operation.
+    pub fn new(operations: &[Operation], edges: &[Edge], lanes: Vec<Lane>) -> Self {
         let mut graph = DiGraph::with_capacity(operations.len(), edges.len());
         for _ in operations {
             graph.add_node(Stage::Waiting);
@@ -39,7 +45,8 @@ impl Queue {
             open[edge.to as usize] += 1;
         }
         let urgency = crate::estimate::tails(operations, edges);
-        let mut queue = Queue { graph, open, urgency, ready: BinaryHeap::new() };
+        let count = lanes.iter().max().map_or(0, |last| last + 1);
+        let mut queue = Queue { graph, open, urgency, lanes, ready: vec![BinaryHeap::new(); count] };
         for at in 0..operations.len() {
             queue.offer(at);
         }
@@ -48,20 +55,26 @@ impl Queue {
 
     fn offer(&mut self, at: usize) {
         if self.open[at] == 0 && self.graph[NodeIndex::new(at)] == Stage::Waiting {
-            self.ready.push((self.urgency[at], Reverse(at as u32)));
+            self.ready[self.lanes[at]].push((self.urgency[at], Reverse(at as u32)));
         }
     }
 
-    /// The next operation to start; it counts as running from now on.
-    pub fn pop(&mut self) -> Option<usize> {
-        while let Some((_, Reverse(at))) = self.ready.pop() {
+    /// The next operation to start in one of the lanes that are free; it counts as running from now on.
+    pub fn pop(&mut self, free: impl Fn(Lane) -> bool) -> Option<usize> {
+        let free: Vec<Lane> = (0..self.ready.len()).filter(|lane| free(*lane)).collect();
+        loop {
+            let lane = free.iter().copied().max_by_key(|lane| self.ready[*lane].peek())?;
+            let (_, Reverse(at)) = self.ready[lane].pop()?;
             let node = &mut self.graph[NodeIndex::new(at as usize)];
             if *node == Stage::Waiting {
                 *node = Stage::Running;
                 return Some(at as usize);
             }
         }
-        None
+    }
+
+    pub fn lane(&self, at: usize) -> Lane {
+        self.lanes[at]
     }
 
     /// Takes back an operation that was popped and could not be started.

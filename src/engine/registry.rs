@@ -23,8 +23,4 @@ impl Registry {
     pub fn get(&self, name: &ProviderName) -> Option<&Arc<dyn Provider>> {
         self.providers.get(name)
     }
-
-    pub(crate) fn concurrency(&self) -> usize {
-        self.providers.values().map(|p| p.concurrency()).max().unwrap_or(1)
-    }
 }

@@ -18,6 +18,7 @@ impl Run<'_> {
         let op = &self.plan.operations[at];
         let Some(running) = self.running.get(&at) else { return };
         let elapsed_ms = running.started.elapsed().as_millis() as u64;
+        self.slots.release(at);
         let record = self.record_builder(op, running.attributes.clone())(outcome);
         self.record(op, vec![Mutation::Put(Box::new(record))], None);
         self.observer.event(Event::OperationCreated {

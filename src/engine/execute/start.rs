@@ -3,8 +3,12 @@
 use super::{
     Interrupt, Run, Running,
     results::{depose, record_of},
+    slots::Request,
 };
-use crate::worker::{self, Work, bug};
+use crate::{
+    queue::Lane,
+    worker::{self, Work, bug},
+};
 use cloudtik_core::{
     Attrs, Failure, FailureKind, ProviderName, Reference, Value,
     batch::{Batch, BatchKey},
@@ -15,12 +19,17 @@ use cloudtik_core::{
     value,
 };
 use jiff::Timestamp;
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Instant,
+};
 
 /// Operations that go in one request. Most go alone.
 struct Together {
     members: Vec<Work>,
     limit: usize,
+    request: Request,
 }
 
 /// What operations must have in common to go together.
@@ -31,16 +40,16 @@ impl Run<'_> {
     /// and prepares the calls. Nothing waits for company: what is ready now goes now.
     pub(super) fn start_ready(&mut self) -> Vec<Vec<Work>> {
         let mut starting: Vec<Together> = Vec::new();
-        let mut open: HashMap<Alike, usize> = HashMap::new();
+        // Requests that have room, with their lane; and lanes whose next operation found none.
+        let mut open: HashMap<Alike, (usize, Lane)> = HashMap::new();
+        let mut closed: HashSet<Lane> = HashSet::new();
         loop {
-            let full = self.requests.len() + starting.len() >= self.limit;
-            if full && open.is_empty() {
-                break;
-            }
-            let Some(at) = self.queue.pop() else { break };
-            let op = &self.plan.operations[at];
+            let has_room = |lane| open.values().any(|(_, of)| *of == lane);
+            let may_start = |lane| !closed.contains(&lane) && (self.slots.is_free(lane) || has_room(lane));
+            let Some(at) = self.queue.pop(may_start) else { break };
+            let (op, lane) = (&self.plan.operations[at], self.queue.lane(at));
             if matches!(op.verb, Verb::Adopt | Verb::Forget) {
-                self.begin(at, Attrs::new(), at);
+                self.begin(at, Attrs::new());
                 self.finished(at, None, None);
                 continue;
             }
@@ -52,23 +61,26 @@ impl Run<'_> {
                 }
             };
             let alike = alike(&work);
-            if let Some(company) = alike.as_ref().and_then(|alike| open.get(alike)).copied() {
+            if let Some((company, _)) = alike.as_ref().and_then(|alike| open.get(alike)).copied() {
                 let together = &mut starting[company];
+                self.slots.join(at, together.request);
                 together.members.push(work);
                 if together.members.len() >= together.limit {
-                    open.retain(|_, at| *at != company);
+                    open.retain(|_, (at, _)| *at != company);
                 }
                 continue;
             }
-            if full {
+            if !self.slots.is_free(lane) {
                 self.queue.put_back(at);
-                break;
+                closed.insert(lane);
+                continue;
             }
             let limit = alike.as_ref().map_or(1, |(_, _, key)| key.limit.max(1));
             if let Some(alike) = alike.filter(|_| limit > 1) {
-                open.insert(alike, starting.len());
+                open.insert(alike, (starting.len(), lane));
             }
-            starting.push(Together { members: vec![work], limit });
+            let request = self.slots.take(at, lane);
+            starting.push(Together { members: vec![work], limit, request });
         }
         starting.into_iter().map(|together| self.intend(together.members)).collect()
     }
@@ -80,7 +92,6 @@ impl Run<'_> {
             let places = Batch::of(&members.iter().map(|work| &work.call.operation).collect::<Vec<_>>());
             members.iter_mut().zip(places).for_each(|(work, place)| work.call.batch = Some(place));
         }
-        let request = members[0].at;
         for work in &members {
             let op = &self.plan.operations[work.at];
             self.entries.push((op.address.scope().clone(), Entry::Intent(intent(op, &work.call))));
@@ -89,26 +100,19 @@ impl Run<'_> {
                 address: op.address.clone(),
                 verb: op.verb.as_str(),
             });
-            self.begin(work.at, work.call.attributes.clone(), request);
+            self.begin(work.at, work.call.attributes.clone());
         }
         members
     }
 
-    pub(super) fn begin(&mut self, at: usize, attributes: Attrs, request: usize) {
-        self.running.insert(at, Running { started: Instant::now(), attributes, request });
-        *self.requests.entry(request).or_default() += 1;
+    fn begin(&mut self, at: usize, attributes: Attrs) {
+        self.running.insert(at, Running { started: Instant::now(), attributes });
     }
 
     /// The operation runs no more; `None` when it did not.
     pub(super) fn end(&mut self, at: usize) -> Option<Running> {
-        let running = self.running.remove(&at)?;
-        if let Some(left) = self.requests.get_mut(&running.request) {
-            *left -= 1;
-            if *left == 0 {
-                self.requests.remove(&running.request);
-            }
-        }
-        Some(running)
+        self.slots.release(at);
+        self.running.remove(&at)
     }
 
     /// Members of batches that failed, each under a new intent that names no batch: what it makes is its own.
