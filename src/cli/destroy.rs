@@ -11,7 +11,6 @@ use crate::exit::Exit;
 use clap::Args;
 use cloudtik_config::Purpose;
 use cloudtik_core::{Scope, document::Document, plan::Mode};
-use cloudtik_engine::Options;
 use std::{collections::BTreeSet, path::PathBuf};
 
 #[derive(Args)]
@@ -22,17 +21,13 @@ pub struct Destroy {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
-    /// Also delete the managed bucket with everything in it
-    #[arg(long)]
-    delete_managed_storage: bool,
     #[command(flatten)]
     selection: Selection,
 }
 
 impl Destroy {
     pub async fn run(self, context: &Context) -> Result<Exit, Error> {
-        remove(context, &self.documents, Vec::new(), self.delete_managed_storage, &self.selection, "destroy", self.yes)
-            .await
+        remove(context, &self.documents, Vec::new(), &self.selection, "destroy", self.yes).await
     }
 }
 
@@ -41,7 +36,6 @@ pub async fn remove(
     context: &Context,
     paths: &[PathBuf],
     overrides: Overrides,
-    delete_data: bool,
     selection: &Selection,
     command: &str,
     yes: bool,
@@ -53,7 +47,7 @@ pub async fn remove(
         mode: Mode::Destroy,
         declarations: &[],
         scopes: &scopes,
-        options: Options { delete_data, ..selection.options() },
+        options: selection.options(),
         refresh: selection.policy(),
         notes: &[],
         sources: &loaded.sources,

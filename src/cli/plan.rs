@@ -10,7 +10,7 @@ use crate::{exit::Exit, registry::PlatformOptions, view};
 use clap::Args;
 use cloudtik_core::plan::Mode;
 use cloudtik_engine::{Options, RefreshPolicy};
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 /// What a plan is made for; shared by every verb that plans.
 #[derive(Args, Clone, Debug, Default)]
@@ -27,6 +27,34 @@ pub struct Selection {
     /// Look at the world first, or believe the record
     #[arg(long, value_name = "WHAT", default_value = "all", value_parser = ["all", "none"])]
     pub refresh: String,
+    #[command(flatten)]
+    pub delete: DeleteData,
+}
+
+/// What holds the user's data and goes all the same.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct DeleteData {
+    /// Also delete managed buckets that are to go, with everything in them
+    #[arg(long)]
+    pub delete_managed_storage: bool,
+    /// Also delete managed databases that are to go, with everything in them
+    #[arg(long)]
+    pub delete_managed_database: bool,
+}
+
+impl DeleteData {
+    pub const ALL: DeleteData = DeleteData { delete_managed_storage: true, delete_managed_database: true };
+
+    fn kinds(self) -> BTreeSet<String> {
+        let kinds = [(self.delete_managed_storage, "bucket"), (self.delete_managed_database, "database")];
+        kinds.into_iter().filter(|(asked, _)| *asked).map(|(_, kind)| kind.into()).collect()
+    }
+
+    fn arguments(self) -> String {
+        let storage = if self.delete_managed_storage { " --delete-managed-storage" } else { "" };
+        let database = if self.delete_managed_database { " --delete-managed-database" } else { "" };
+        format!("{storage}{database}")
+    }
 }
 
 /// What pinned things are allowed to do; shared by every verb that plans for documents.
@@ -53,6 +81,7 @@ impl Selection {
             targets: self.target.clone(),
             excludes: self.exclude.clone(),
             replace: self.replace.clone(),
+            delete_data: self.delete.kinds(),
             ..Options::default()
         }
     }
@@ -64,7 +93,8 @@ impl Selection {
         };
         let refresh = if self.refresh == "none" { " --refresh none" } else { "" };
         let Selection { target, exclude, replace, .. } = self;
-        each("target", target) + &each("exclude", exclude) + &each("replace", replace) + refresh
+        let chosen = each("target", target) + &each("exclude", exclude) + &each("replace", replace);
+        chosen + refresh + &self.delete.arguments()
     }
 
     pub fn policy(&self) -> RefreshPolicy {

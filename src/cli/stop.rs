@@ -20,7 +20,6 @@ impl Stop {
             context,
             std::slice::from_ref(&self.which.document),
             self.which.overrides(),
-            false,
             &all,
             "stop",
             self.yes,

@@ -7,7 +7,7 @@ use super::{
     flow::{self, Request},
     load::{Overrides, Program, documented_state, documents},
     nodes::{instances, output},
-    plan::{Selection, Upgrade},
+    plan::{DeleteData, Selection, Upgrade},
     start::{Creation, create},
 };
 use crate::{
@@ -76,9 +76,8 @@ pub struct Delete {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
-    /// Also delete the managed bucket with everything in it
-    #[arg(long)]
-    delete_managed_storage: bool,
+    #[command(flatten)]
+    delete: DeleteData,
 }
 
 #[derive(Args)]
@@ -111,10 +110,9 @@ impl Change {
 
 impl Delete {
     async fn run(self, context: &Context) -> Result<Exit, Error> {
-        let all = Selection { refresh: "all".into(), ..Selection::default() };
-        let data = self.delete_managed_storage;
+        let all = Selection { refresh: "all".into(), delete: self.delete, ..Selection::default() };
         let overrides = self.which.overrides();
-        destroy::remove(context, &[self.which.document], overrides, data, &all, "workspace delete", self.yes).await
+        destroy::remove(context, &[self.which.document], overrides, &all, "workspace delete", self.yes).await
     }
 }
 

@@ -43,8 +43,8 @@ pub struct Options {
     pub excludes: Vec<String>,
     /// Replaced even if nothing changed; also lifts protection.
     pub replace: Vec<String>,
-    /// Deletes what holds user data, instead of keeping it.
-    pub delete_data: bool,
+    /// Kinds that hold user data and are deleted all the same, instead of being kept.
+    pub delete_data: BTreeSet<String>,
     /// Takes over what exists under a declared name without our mark, instead of refusing.
     pub adopt: bool,
 }
@@ -76,6 +76,7 @@ fn make(input: &Input) -> Result<Plan, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let mut decided = decide::decide(input, &declared, &foreign, &records, allowed.as_ref(), &mut problems);
     let orphans = orphans_decided(input, &declared, &decided, orphans, &mut problems);
+    problems.extend(kept_without_ground(&orphans));
     problems.extend(still_in_use(input, &declared, &decided, &orphans, &foreign));
     if problems.iter().any(Diagnostic::is_error) {
         return Err(problems);
@@ -148,8 +149,8 @@ fn orphans_decided(
         .iter()
         .map(|(address, record)| {
             let kind = input.kinds.get(&record.provider, address.kind());
-            let retained =
-                !input.options.delete_data && (record.lifecycle.retain || kind.is_some_and(|k| k.holds_data));
+            let asked = input.options.delete_data.contains(address.kind());
+            let retained = !asked && (record.lifecycle.retain || kind.is_some_and(|k| k.holds_data));
             let gone = matches!(input.observed.get(address), Some(Presence::Absent));
             let orphan = if let Some(home) = home_goes(record) {
                 let taken = orphans.contains_key(&home) || !decided_anew_without_old(declared, decided, &home);
@@ -174,7 +175,7 @@ fn orphans_decided(
                     record: record.clone(),
                 }
             } else {
-                if record.lifecycle.prevent_destroy && input.mode != Mode::Destroy {
+                if record.lifecycle.prevent_destroy && !asked && input.mode != Mode::Destroy {
                     problems.push(protected_orphan(address));
                 }
                 Orphan { action: Action::Delete, reasons: vec![why.clone()], taken_by: None, record: record.clone() }
@@ -221,6 +222,24 @@ fn protected_orphan(address: &Address) -> Diagnostic {
         .detail(format!("`{}` is protected and no longer declared", address.short()))
         .about(address)
         .hint("put it back into the document, or remove everything with `cloudtik destroy`")
+}
+
+/// What is kept for its data and could not stay, since what it is built on would be deleted.
+fn kept_without_ground(orphans: &BTreeMap<Address, Orphan>) -> Vec<Diagnostic> {
+    let goes = |address: &Address| orphans.get(address).is_some_and(|o| o.action.is_destructive());
+    let kept = orphans.iter().filter(|(_, orphan)| orphan.reasons.contains(&Reason::Retained));
+    kept.filter_map(|(address, orphan)| {
+        let ground = orphan.record.dependencies.iter().find(|d| goes(&d.address))?;
+        let (kept, ground) = (address.short(), ground.address.short());
+        Some(
+            Diagnostic::error("kept-in-use", "something that is kept for its data is built on what would be deleted")
+                .detail(format!("`{kept}` holds data and is kept; `{ground}`, which it is built on, would go"))
+                .about(address)
+                .hint("delete its data too: `--delete-managed-database`, or `--delete-managed-storage` for buckets")
+                .hint(format!("or leave what it needs: `--exclude {ground}`")),
+        )
+    })
+    .collect()
 }
 
 /// Other scopes' records that are built on something this plan takes away.

@@ -125,7 +125,7 @@ proptest! {
             prop_assert!(lab.plan(&declared).is_empty());
         }
         check_order(&lab.try_plan(&[], Mode::Destroy, &Options::default()).unwrap());
-        let delete = Options { delete_data: true, ..Options::default() };
+        let delete = Options { delete_data: ["vault".into()].into(), ..Options::default() };
         lab.run(&[], Mode::Destroy, &delete).complete();
         // A vault that a document dropped was kept on purpose; everything else of ours is gone.
         let left: Vec<_> = lab.world.objects().into_values().filter(|o| o.kind != "vault").collect();

@@ -172,12 +172,23 @@ fn data_is_kept_unless_its_deletion_is_asked_for() {
     let lab = applied(&vault);
     let plan = lab.try_plan(&[], Mode::Destroy, &Options::default()).unwrap();
     assert_eq!(action(&plan, "vault.v"), (Action::Forget, vec![Reason::Destroy, Reason::Retained]));
-    let delete = Options { delete_data: true, ..Options::default() };
+    let delete = Options { delete_data: ["vault".into()].into(), ..Options::default() };
     let plan = lab.try_plan(&[], Mode::Destroy, &delete).unwrap();
     assert_eq!(action(&plan, "vault.v"), (Action::Delete, vec![Reason::Destroy]));
     lab.destroy().complete();
     assert_eq!(lab.world.objects().len(), 1, "the data is still there");
     assert_eq!(steps(&lab.plan(&vault)), ["adopt vault.v"], "and is found again");
+}
+
+#[test]
+fn data_is_not_kept_on_ground_that_goes() {
+    let lab = applied(&[thing("net.n", &[("cidr", "1")]), thing("vault.v", &[("net", "@net.n#id")])]);
+    let problems = lab.try_plan(&[], Mode::Destroy, &Options::default()).unwrap_err();
+    assert_eq!(problems[0].id, "kept-in-use");
+    let left = Options { excludes: vec!["net.n".into()], ..Options::default() };
+    assert_eq!(steps(&lab.try_plan(&[], Mode::Destroy, &left).unwrap()), ["forget vault.v"]);
+    let delete = Options { delete_data: ["vault".into()].into(), ..Options::default() };
+    assert_eq!(steps(&lab.try_plan(&[], Mode::Destroy, &delete).unwrap()), ["delete vault.v", "delete net.n"]);
 }
 
 #[test]
