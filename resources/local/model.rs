@@ -91,6 +91,7 @@ impl Local {
             home: text(place.home(&instance::key(&address))),
             shared: Some(text(place.shared())),
             files: Files::Shared,
+            env: Attrs::new(),
             data_disks: 0,
         };
         let rolling = (role == Role::Worker)

@@ -214,6 +214,7 @@ pub fn environment(cluster: &Cluster, node: &Node, head: Option<&Node>) -> BTree
     if let Some(shared) = &node.shared {
         env.insert("CLOUDTIK_SHARED".into(), shared.clone());
     }
+    env.extend(node.env.clone());
     env.extend(cluster.runtime.envs.iter().map(|(k, v)| (k.clone(), Value::text(v))));
     env
 }

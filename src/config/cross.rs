@@ -3,7 +3,7 @@
 use cloudtik_core::{Diagnostic, Scope, document::Document};
 use std::collections::BTreeMap;
 
-/// Documents of one scope, and clusters whose workspace is of another provider.
+/// Documents of one scope, and documents whose workspace is of another provider.
 pub(crate) fn check(documents: &[Document]) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let mut scopes: BTreeMap<Scope, &Document> = BTreeMap::new();
@@ -11,25 +11,25 @@ pub(crate) fn check(documents: &[Document]) -> Vec<Diagnostic> {
         if let Some(first) = scopes.insert(document.scope(), document) {
             found.push(
                 Diagnostic::error("duplicate-document", "two documents of the same name")
-                    .at(&tree(document).origin)
+                    .at(&document.tree().origin)
                     .detail(format!("{} is described twice", document.scope()))
-                    .related(&tree(first).origin, "the other document")
+                    .related(&first.tree().origin, "the other document")
                     .hint("give one of them another name, or leave it out"),
             );
         }
     }
     for document in documents {
-        let Document::Cluster(cluster) = document else { continue };
-        let Some(workspace) = scopes.get(&Scope::workspace(&cluster.workspace)) else { continue };
-        if workspace.provider() != cluster.provider_type {
+        let scope = document.scope();
+        let (kind, name) = scope.document();
+        let Some(workspace) = scopes.get(&Scope::workspace(scope.workspace_name())) else { continue };
+        if workspace.provider() != document.provider() {
             found.push(
-                Diagnostic::error("provider-mismatch", "a cluster and its workspace of different providers")
-                    .at(&cluster.origin)
+                Diagnostic::error("provider-mismatch", format!("a {kind} and its workspace of different providers"))
+                    .at(document.origin())
                     .detail(format!(
-                        "cluster `{}` is for {}, workspace `{}` for {}",
-                        cluster.name,
-                        cluster.provider_type,
-                        cluster.workspace,
+                        "{kind} `{name}` is for {}, workspace `{}` for {}",
+                        document.provider(),
+                        scope.workspace_name(),
                         workspace.provider()
                     ))
                     .related(workspace.origin(), "the workspace's provider")
@@ -38,11 +38,4 @@ pub(crate) fn check(documents: &[Document]) -> Vec<Diagnostic> {
         }
     }
     found
-}
-
-fn tree(document: &Document) -> &cloudtik_core::Tree {
-    match document {
-        Document::Workspace(w) => &w.tree,
-        Document::Cluster(c) => &c.tree,
-    }
 }

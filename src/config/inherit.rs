@@ -1,6 +1,6 @@
 //! Follows `from` to its end, puts the provider's defaults underneath, and merges the chain.
 //!
-//! The chain is: document, its templates, `<provider>/defaults` (or `workspace-defaults`), global defaults. A chain that
+//! The chain is: document, its templates, `<provider>/defaults` (or `workspace-defaults` and the like), global defaults. A chain that
 //! cannot be followed to its end is merged as far as it goes and marked incomplete, so that later checks do not complain
 //! about what the missing part would have supplied.
 
@@ -199,6 +199,8 @@ impl Chain<'_> {
         let name = match kind {
             Kind::Cluster => "defaults",
             Kind::Workspace => "workspace-defaults",
+            Kind::Storage => "storage-defaults",
+            Kind::Database => "database-defaults",
         };
         let own = provider.and_then(|p| templates::shipped(&format!("{p}/{name}")));
         let none = own.is_none();

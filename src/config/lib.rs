@@ -12,6 +12,7 @@
 
 mod compose;
 mod cross;
+mod fetch;
 pub mod file;
 mod formats;
 mod inherit;

@@ -4,7 +4,7 @@
 
 use crate::{
     compose::compose,
-    cross,
+    cross, fetch,
     inherit::{Inherited, inherit, provider_of},
     input, model,
     names::PROVIDERS,
@@ -23,6 +23,8 @@ use std::{
 pub enum Kind {
     Workspace,
     Cluster,
+    Storage,
+    Database,
 }
 
 /// What documents are loaded for.
@@ -152,7 +154,12 @@ impl Loading<'_> {
         self.found.extend(checked);
         if clean && inherited.complete {
             match model::build(kind, &inherited) {
-                Ok(document) => self.documents.push(document),
+                Ok(mut document) => {
+                    if self.options.purpose == Purpose::Plan {
+                        self.found.extend(fetch::fetch(&mut document));
+                    }
+                    self.documents.push(document);
+                }
                 Err(fault) => self.found.push(fault),
             }
         }
@@ -233,11 +240,10 @@ fn kind_of(tree: &Tree) -> Result<Kind, Diagnostic> {
     if !matches!(tree.value, TreeValue::Map(_)) {
         return Err(not_a_map(tree));
     }
-    if let Some(other) = tree.entries().iter().find(|e| matches!(&*e.key, "storage_name" | "database_name")) {
-        return Err(Diagnostic::error("unsupported-document", "storage and database documents are not read yet")
-            .at(&other.key_origin)
-            .detail(format!("`{}` marks a document of its own kind", other.key))
-            .hint("use the workspace's own: `provider.managed_cloud_storage`, `provider.managed_cloud_database`"));
+    for (key, kind) in [("storage_name", Kind::Storage), ("database_name", Kind::Database)] {
+        if tree.get(key).is_some() {
+            return Ok(kind);
+        }
     }
     let (workspace, cluster) = (properties(Kind::Workspace), properties(Kind::Cluster));
     let base = |key: &str| key.trim_start_matches(['+', '~']).trim_end_matches('+').to_string();
@@ -271,8 +277,13 @@ fn other_kind(kind: Kind, path: &[String], key: &str) -> Option<String> {
     full.push(key);
     let mine = || properties(kind);
     match kind {
-        Kind::Workspace if schema::knows(Kind::Cluster, &full) => Some("it belongs in the cluster's document".into()),
         Kind::Cluster if schema::knows(Kind::Workspace, &full) => Some("it belongs in the workspace's document".into()),
+        Kind::Storage | Kind::Database if schema::knows(Kind::Workspace, &full) => {
+            Some("it belongs in the workspace's document".into())
+        }
+        Kind::Workspace | Kind::Storage | Kind::Database if schema::knows(Kind::Cluster, &full) => {
+            Some("it belongs in the cluster's document".into())
+        }
         Kind::Workspace if path.is_empty() => {
             let cluster = properties(Kind::Cluster);
             suggest::closest(key, mine().iter().chain(&cluster).copied())

@@ -5,13 +5,16 @@
 
 use crate::{
     Kind,
-    file::{ClusterFile, InstanceResources, InstanceType, LocalNodeConfig, NodeTypeFile, Resource, Runtime},
+    file::{
+        ClusterFile, DatabaseFile, InstanceResources, InstanceType, LocalNodeConfig, NodeTypeFile, Resource, Runtime,
+        StorageFile,
+    },
     inherit::Inherited,
     merge, reference, semantic,
 };
 use cloudtik_core::{
     Diagnostic, Origin, Tree, TreeValue,
-    document::{Auth, Cluster, Commands, Document, FileMount, NodeType, RuntimeSelection, Workspace},
+    document::{Auth, Belonging, Cluster, Commands, Document, FileMount, NodeType, RuntimeSelection, Workspace},
 };
 use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, sync::Arc};
@@ -23,6 +26,8 @@ pub(crate) fn build(kind: Kind, document: &Inherited) -> Result<Document, Diagno
     match kind {
         Kind::Workspace => workspace(document).map(Document::Workspace),
         Kind::Cluster => cluster(document).map(|c| Document::Cluster(Box::new(c))),
+        Kind::Storage => belonging::<StorageFile>(document, "storage_name").map(Document::Storage),
+        Kind::Database => belonging::<DatabaseFile>(document, "database_name").map(Document::Database),
     }
 }
 
@@ -57,6 +62,19 @@ fn workspace(document: &Inherited) -> Result<Workspace, Diagnostic> {
         provider_type,
         provider,
         state: document.tree.get("state").and_then(|s| s.as_text()).map(str::to_string),
+        origin,
+        tree: document.tree.clone(),
+    })
+}
+
+fn belonging<T: DeserializeOwned>(document: &Inherited, name: &str) -> Result<Belonging, Diagnostic> {
+    let (provider_type, provider, origin) = provider(document)?;
+    let _: T = typed(&document.tree)?;
+    Ok(Belonging {
+        workspace: text(&document.tree, "workspace_name")?,
+        name: text(&document.tree, name)?,
+        provider_type,
+        provider,
         origin,
         tree: document.tree.clone(),
     })

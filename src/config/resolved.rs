@@ -34,7 +34,11 @@ pub fn resolved(document: &Document) -> Vec<ResolvedLine> {
 pub fn secrets(document: &Document) -> Vec<Arc<str>> {
     let (kind, tree) = parts(document);
     let mut found = Vec::new();
-    collect(tree, schema::strict(kind), schema::strict(kind), false, &mut found);
+    let root = schema::strict(kind);
+    collect(tree, root, root, false, &mut found);
+    // What its references stand for is there only.
+    let (below, _) = descend(root, root, "provider");
+    collect(provider(document), below, root, false, &mut found);
     found.sort();
     found.dedup();
     found
@@ -44,6 +48,16 @@ fn parts(document: &Document) -> (Kind, &Tree) {
     match document {
         Document::Workspace(w) => (Kind::Workspace, &w.tree),
         Document::Cluster(c) => (Kind::Cluster, &c.tree),
+        Document::Storage(s) => (Kind::Storage, &s.tree),
+        Document::Database(d) => (Kind::Database, &d.tree),
+    }
+}
+
+fn provider(document: &Document) -> &Tree {
+    match document {
+        Document::Workspace(w) => &w.provider,
+        Document::Cluster(c) => &c.provider,
+        Document::Storage(b) | Document::Database(b) => &b.provider,
     }
 }
 

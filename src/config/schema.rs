@@ -5,7 +5,7 @@
 
 use crate::{
     Kind,
-    file::{ClusterFile, LocalNodeConfig, WorkspaceFile},
+    file::{ClusterFile, DatabaseFile, LocalNodeConfig, StorageFile, WorkspaceFile},
 };
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value as Json, json};
@@ -13,6 +13,8 @@ use std::sync::LazyLock;
 
 static WORKSPACE: LazyLock<Json> = LazyLock::new(generate::<WorkspaceFile>);
 static CLUSTER: LazyLock<Json> = LazyLock::new(generate::<ClusterFile>);
+static STORAGE: LazyLock<Json> = LazyLock::new(generate::<StorageFile>);
+static DATABASE: LazyLock<Json> = LazyLock::new(generate::<DatabaseFile>);
 static LOCAL_NODE: LazyLock<Json> = LazyLock::new(generate::<LocalNodeConfig>);
 
 /// The schema of a document as a user writes it, for editors (JSON Schema 2020-12).
@@ -26,6 +28,8 @@ pub(crate) fn strict(kind: Kind) -> &'static Json {
     match kind {
         Kind::Workspace => &WORKSPACE,
         Kind::Cluster => &CLUSTER,
+        Kind::Storage => &STORAGE,
+        Kind::Database => &DATABASE,
     }
 }
 

@@ -3,7 +3,7 @@
 //! Everything here reads the tree defensively: values of a wrong type are the walker's business and are skipped.
 
 use crate::{
-    Kind, LoadOptions, Purpose, file, formats,
+    Kind, LoadOptions, Purpose, fetch, file, formats,
     inherit::Inherited,
     names::{LABEL, RUNTIMES, workspace_limit},
     overrides::COMMAND_LINE,
@@ -17,7 +17,10 @@ pub(crate) fn check(kind: Kind, document: &Inherited, options: &LoadOptions) -> 
     let provider = document.provider.as_ref().map_or("", |(name, _)| name);
     let mut found = Vec::new();
     found.extend(length(tree, "workspace_name", workspace_limit(provider), provider));
-    references(tree.at(&["provider", "credentials"]), &mut found);
+    for key in ["storage_name", "database_name"] {
+        found.extend(length(tree, key, LABEL, "names of buckets and databases"));
+    }
+    fetch::places(tree.get("provider")).for_each(|place| references(Some(place), &mut found));
     if kind == Kind::Cluster {
         found.extend(length(tree, "cluster_name", LABEL, "host names"));
         nodes(document, &mut found);

@@ -18,6 +18,8 @@ macro_rules! shipped {
 shipped![
     "defaults",
     "workspace-defaults",
+    "storage-defaults",
+    "database-defaults",
     "local/defaults",
     "local/workspace-defaults",
     "local/small",
@@ -40,7 +42,7 @@ pub(crate) fn shipped(name: &str) -> Option<Template> {
     Some(Template {
         file: format!("template:{name}").into(),
         text: (*text).into(),
-        system: name.rsplit('/').next().is_some_and(|last| matches!(last, "defaults" | "workspace-defaults")),
+        system: name.rsplit('/').next().is_some_and(|last| last == "defaults" || last.ends_with("-defaults")),
     })
 }
 

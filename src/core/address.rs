@@ -15,8 +15,23 @@ use std::{
 /// What one document owns: the unit of state, of lock and of destroy.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
-    Workspace { workspace: Arc<str> },
-    Cluster { workspace: Arc<str>, cluster: Arc<str> },
+    Workspace {
+        workspace: Arc<str>,
+    },
+    Cluster {
+        workspace: Arc<str>,
+        cluster: Arc<str>,
+    },
+    /// A bucket beside the workspace's own.
+    Storage {
+        workspace: Arc<str>,
+        storage: Arc<str>,
+    },
+    /// A database beside the workspace's own.
+    Database {
+        workspace: Arc<str>,
+        database: Arc<str>,
+    },
 }
 
 impl Scope {
@@ -28,27 +43,54 @@ impl Scope {
         Scope::Cluster { workspace: workspace.into(), cluster: cluster.into() }
     }
 
+    pub fn storage(workspace: &str, storage: &str) -> Self {
+        Scope::Storage { workspace: workspace.into(), storage: storage.into() }
+    }
+
+    pub fn database(workspace: &str, database: &str) -> Self {
+        Scope::Database { workspace: workspace.into(), database: database.into() }
+    }
+
     pub fn workspace_name(&self) -> &str {
         match self {
-            Scope::Workspace { workspace } | Scope::Cluster { workspace, .. } => workspace,
+            Scope::Workspace { workspace }
+            | Scope::Cluster { workspace, .. }
+            | Scope::Storage { workspace, .. }
+            | Scope::Database { workspace, .. } => workspace,
         }
     }
 
-    /// The cluster's name; `None` for a workspace.
+    /// The cluster's name; `None` for everything else.
     pub fn cluster_name(&self) -> Option<&str> {
         match self {
-            Scope::Workspace { .. } => None,
             Scope::Cluster { cluster, .. } => Some(cluster),
+            _ => None,
+        }
+    }
+
+    /// The kind of document that owns it, and the document's own name: (`storage`, `raw`).
+    pub fn document(&self) -> (&'static str, &str) {
+        match self {
+            Scope::Workspace { workspace } => ("workspace", workspace),
+            Scope::Cluster { cluster, .. } => ("cluster", cluster),
+            Scope::Storage { storage, .. } => ("storage", storage),
+            Scope::Database { database, .. } => ("database", database),
+        }
+    }
+
+    /// Its text form, in parts.
+    fn parts(&self) -> [&str; 5] {
+        let workspace = self.workspace_name();
+        match self.document() {
+            (kind, _) if matches!(self, Scope::Workspace { .. }) => [kind, "/", workspace, "", ""],
+            (kind, name) => [kind, "/", workspace, "/", name],
         }
     }
 }
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Scope::Workspace { workspace } => write!(f, "workspace/{workspace}"),
-            Scope::Cluster { workspace, cluster } => write!(f, "cluster/{workspace}/{cluster}"),
-        }
+        self.parts().into_iter().try_for_each(|part| f.write_str(part))
     }
 }
 
@@ -64,14 +106,18 @@ impl FromStr for Scope {
     type Err = NotAnAddress;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let what = "a scope (`workspace/<name>`, or `cluster`, `storage` or `database` and `/<workspace>/<name>`)";
+        let wrong = || NotAnAddress { text: text.into(), what };
         let parts: Vec<&str> = text.split('/').collect();
         match parts.as_slice() {
             ["workspace", w] if !w.is_empty() => Ok(Scope::workspace(w)),
-            ["cluster", w, c] if !w.is_empty() && !c.is_empty() => Ok(Scope::cluster(w, c)),
-            _ => Err(NotAnAddress {
-                text: text.into(),
-                what: "a scope (`workspace/<name>` or `cluster/<workspace>/<name>`)",
-            }),
+            [kind, w, name] if !w.is_empty() && !name.is_empty() => match *kind {
+                "cluster" => Ok(Scope::cluster(w, name)),
+                "storage" => Ok(Scope::storage(w, name)),
+                "database" => Ok(Scope::database(w, name)),
+                _ => Err(wrong()),
+            },
+            _ => Err(wrong()),
         }
     }
 }
@@ -116,12 +162,7 @@ impl Address {
 
     /// Appends the full form; plans and journals write many, so this does without formatting.
     pub fn write_to(&self, text: &mut String) {
-        match self.scope() {
-            Scope::Workspace { workspace } => ["workspace/", workspace].iter().for_each(|part| text.push_str(part)),
-            Scope::Cluster { workspace, cluster } => {
-                ["cluster/", workspace, "/", cluster].iter().for_each(|part| text.push_str(part));
-            }
-        }
+        self.scope().parts().iter().for_each(|part| text.push_str(part));
         [":", self.kind(), ".", self.name()].iter().for_each(|part| text.push_str(part));
     }
 
@@ -274,10 +315,17 @@ mod tests {
 
     #[test]
     fn an_address_reads_back_as_written() {
-        for text in ["workspace/a:subnet.private-1", "cluster/a/b:file.worker.default[2]/spark-defaults.conf"] {
+        for text in [
+            "workspace/a:subnet.private-1",
+            "cluster/a/b:file.worker.default[2]/spark-defaults.conf",
+            "storage/a/raw:bucket.default",
+            "database/a/b:database.default",
+        ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
-        for text in ["subnet.x", "workspace/a:subnet", "workspace/a:.x", "cluster/a:s.x", "workspace/:a.b"] {
+        for text in
+            ["subnet.x", "workspace/a:subnet", "workspace/a:.x", "cluster/a:s.x", "bucket/a/b:s.x", "workspace/:a.b"]
+        {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
     }

@@ -8,11 +8,13 @@ use crate::{
 };
 use std::{collections::BTreeMap, sync::Arc};
 
-/// A workspace or a cluster.
+/// A workspace, or something in one.
 #[derive(Clone, Debug)]
 pub enum Document {
     Workspace(Workspace),
     Cluster(Box<Cluster>),
+    Storage(Belonging),
+    Database(Belonging),
 }
 
 impl Document {
@@ -20,6 +22,8 @@ impl Document {
         match self {
             Document::Workspace(w) => Scope::workspace(&w.name),
             Document::Cluster(c) => Scope::cluster(&c.workspace, &c.name),
+            Document::Storage(s) => Scope::storage(&s.workspace, &s.name),
+            Document::Database(d) => Scope::database(&d.workspace, &d.name),
         }
     }
 
@@ -28,6 +32,7 @@ impl Document {
         match self {
             Document::Workspace(w) => &w.provider_type,
             Document::Cluster(c) => &c.provider_type,
+            Document::Storage(b) | Document::Database(b) => &b.provider_type,
         }
     }
 
@@ -36,6 +41,16 @@ impl Document {
         match self {
             Document::Workspace(w) => &w.origin,
             Document::Cluster(c) => &c.origin,
+            Document::Storage(b) | Document::Database(b) => &b.origin,
+        }
+    }
+
+    /// The whole merged document.
+    pub fn tree(&self) -> &Arc<Tree> {
+        match self {
+            Document::Workspace(w) => &w.tree,
+            Document::Cluster(c) => &c.tree,
+            Document::Storage(b) | Document::Database(b) => &b.tree,
         }
     }
 }
@@ -48,6 +63,19 @@ pub struct Workspace {
     pub provider: Arc<Tree>,
     /// `state:` — our own key: where this workspace's state lives.
     pub state: Option<String>,
+    pub origin: Origin,
+    /// The whole merged document.
+    pub tree: Arc<Tree>,
+}
+
+/// What a workspace has beside its clusters, in a document of its own: a bucket, a database.
+#[derive(Clone, Debug)]
+pub struct Belonging {
+    pub workspace: String,
+    pub name: String,
+    pub provider_type: String,
+    /// The whole `provider` block, validated against the schema.
+    pub provider: Arc<Tree>,
     pub origin: Origin,
     /// The whole merged document.
     pub tree: Arc<Tree>,

@@ -4,8 +4,8 @@ use crate::{
     address::Address,
     declaration::Declaration,
     diagnostic::Diagnostic,
-    document::{Cluster, Document, NodeType, Workspace},
-    value::Value,
+    document::{Belonging, Cluster, Document, NodeType, Workspace},
+    value::{Attrs, Value},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,6 +53,8 @@ pub struct Node {
     /// A folder that all nodes of the workspace share, if there is one: event logs, small tables.
     pub shared: Option<Value>,
     pub files: Files,
+    /// Variables that commands and jobs on it find: where the workspace's bucket is. Values may be references.
+    pub env: Attrs,
     /// Disks beside the root disk that come blank and are to be formatted and mounted on the node.
     pub data_disks: usize,
 }
@@ -77,6 +79,21 @@ pub trait Compile: Send + Sync {
     /// The declarations of the machines, and the nodes they become.
     fn cluster(&self, cluster: &Cluster) -> Result<(Vec<Declaration>, Vec<Node>), Vec<Diagnostic>>;
 
+    /// A bucket beside the workspace's own.
+    fn storage(&self, storage: &Belonging) -> Result<Vec<Declaration>, Vec<Diagnostic>> {
+        Err(vec![no_such_document(storage, "storage")])
+    }
+
+    /// A database beside the workspace's own.
+    fn database(&self, database: &Belonging) -> Result<Vec<Declaration>, Vec<Diagnostic>> {
+        Err(vec![no_such_document(database, "database")])
+    }
+
+    /// Takes note of how the document's objects are reached (account, endpoint, passwords), for runs that declare nothing.
+    fn meet(&self, document: &Document) {
+        let _ = document;
+    }
+
     /// What makes an endpoint reachable for the user; empty where addresses are reachable as they are.
     fn publish(&self, cluster: &Cluster, endpoint: &Endpoint) -> Vec<Declaration>;
 
@@ -85,4 +102,11 @@ pub trait Compile: Send + Sync {
 
     /// Sentences for the plan and `info`: how nodes are made here, and what that does not isolate or enforce.
     fn notes(&self, document: &Document) -> Vec<Diagnostic>;
+}
+
+fn no_such_document(document: &Belonging, what: &str) -> Diagnostic {
+    Diagnostic::error("document-unsupported", "a document that its provider has nothing for")
+        .at(&document.origin)
+        .detail(format!("provider {} has no {what} documents", document.provider_type))
+        .hint("use what the workspace itself has")
 }

@@ -11,7 +11,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const CLUSTERS: &str = "clusters";
+/// The folders of what is in a workspace.
+const FOLDERS: [(&str, fn(&str, &str) -> Scope); 3] =
+    [("clusters", Scope::cluster), ("storages", Scope::storage), ("databases", Scope::database)];
 const WORKSPACE: &str = "workspace";
 
 /// The files of one scope.
@@ -30,11 +32,12 @@ pub(crate) struct Files {
 impl Files {
     pub fn of(home: &Path, scope: &Scope) -> Files {
         let workspace = home.join(file_name(scope.workspace_name()));
-        let (folder, stem, parents) = match scope.cluster_name() {
-            None => (workspace.clone(), WORKSPACE.to_owned(), vec![workspace]),
-            Some(cluster) => {
-                let clusters = workspace.join(CLUSTERS);
-                (clusters.clone(), file_name(cluster), vec![clusters, workspace])
+        let (kind, name) = scope.document();
+        let (folder, stem, parents) = match scope {
+            Scope::Workspace { .. } => (workspace.clone(), WORKSPACE.to_owned(), vec![workspace]),
+            _ => {
+                let folder = workspace.join(format!("{kind}s"));
+                (folder.clone(), file_name(name), vec![folder, workspace])
             }
         };
         let file = |extension: &str| folder.join(format!("{stem}.{extension}"));
@@ -82,9 +85,11 @@ pub(crate) fn scopes(home: &Path) -> std::result::Result<Vec<Scope>, StoreError>
         if Files::of(home, &Scope::workspace(&workspace)).database.exists() {
             found.push(Scope::workspace(&workspace));
         }
-        for (file, _) in entries(&folder.join(CLUSTERS))? {
-            if let Some(cluster) = file.strip_suffix(".redb").and_then(document_name) {
-                found.push(Scope::cluster(&workspace, &cluster));
+        for (inner, scope) in FOLDERS {
+            for (file, _) in entries(&folder.join(inner))? {
+                if let Some(name) = file.strip_suffix(".redb").and_then(document_name) {
+                    found.push(scope(&workspace, &name));
+                }
             }
         }
     }
@@ -184,5 +189,7 @@ mod tests {
         assert_eq!(files.backup, Path::new("/h/lake/clusters/etl.json"));
         let files = Files::of(Path::new("/h"), &Scope::workspace("lake"));
         assert_eq!(files.database, Path::new("/h/lake/workspace.redb"));
+        let files = Files::of(Path::new("/h"), &Scope::storage("lake", "raw"));
+        assert_eq!(files.database, Path::new("/h/lake/storages/raw.redb"));
     }
 }

@@ -5,6 +5,7 @@
 //! <home>/<workspace>/workspace.lock            its lock, with the holder in it
 //! <home>/<workspace>/workspace.json            a readable backup, from after the last revision
 //! <home>/<workspace>/clusters/<cluster>.redb   a cluster's scope, with its lock and backup beside it
+//! <home>/<workspace>/storages/<name>.redb      likewise a storage's, and below `databases` a database's
 //! ```
 //!
 //! Invariants that a change could break:

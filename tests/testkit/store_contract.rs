@@ -296,7 +296,16 @@ pub fn erase_removes_the_scope_with_its_history([store, other]: &Clients) {
 }
 
 pub fn scopes_are_sorted([store, other]: &Clients) {
-    let names = ["cluster/b/x", "workspace/b", "cluster/a/y", "workspace/a.b-c", "cluster/a/x 1", "workspace/ü"];
+    let names = [
+        "cluster/b/x",
+        "workspace/b",
+        "storage/b/x",
+        "database/b/x",
+        "cluster/a/y",
+        "workspace/a.b-c",
+        "cluster/a/x 1",
+        "workspace/ü",
+    ];
     let mut scopes: Vec<Scope> = names.iter().map(|name| name.parse().expect("a scope")).collect();
     for scope in &scopes {
         append(&**store, scope, &entries(scope, 1..=1));

@@ -4,6 +4,7 @@
 //! `x-providers` lists the providers a key means something to (all, when absent); `x-own` marks keys that the Python
 //! CloudTik does not know; `x-check` names the closer look that `formats` takes; `writeOnly` marks secrets.
 
+mod belonging;
 mod cluster;
 mod node;
 mod provider;
@@ -12,6 +13,7 @@ mod scalars;
 mod services;
 mod workspace;
 
+pub use belonging::{DatabaseFile, DatabaseProvider, StorageFile, StorageProvider};
 pub use cluster::{Auth, ClusterFile, Docker, Encryption, Options};
 pub use node::{InstanceResources, InstanceType, LocalNodeConfig, NodeDocker, NodeTypeFile, Resource};
 pub use provider::{

@@ -207,11 +207,11 @@ proptest! {
         let path = folder.path().join("document.yaml");
         std::fs::write(&path, json.to_string()).expect("written");
         if let Ok(loaded) = load(&[path], &options()) {
-            let kind = match &loaded.documents[0] {
-                Document::Workspace(_) => Kind::Workspace,
-                Document::Cluster(_) => Kind::Cluster,
+            let schema = match &loaded.documents[0] {
+                Document::Workspace(_) => &*WORKSPACE,
+                Document::Cluster(_) => &*CLUSTER,
+                other => panic!("{} from {json}", other.scope()),
             };
-            let schema = if kind == Kind::Cluster { &*CLUSTER } else { &*WORKSPACE };
             let faults: Vec<String> = schema.iter_errors(&json).map(|e| e.to_string()).collect();
             prop_assert!(faults.is_empty(), "{json}: {faults:?}");
         }

@@ -43,7 +43,7 @@ fn cluster(text: &str) -> Cluster {
     let folder = Folder::new();
     match loaded(&[folder.file("cluster.yaml", text)], &options()).documents.remove(0) {
         Document::Cluster(cluster) => *cluster,
-        Document::Workspace(_) => panic!("a cluster"),
+        _ => panic!("a cluster"),
     }
 }
 
@@ -246,7 +246,7 @@ metadata:
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     let json = |document: &Document| match document {
         Document::Cluster(cluster) => cluster.tree.to_json(),
-        Document::Workspace(workspace) => workspace.tree.to_json(),
+        document => document.tree().to_json(),
     };
     assert_eq!(json(&first), json(&loaded.documents[0]));
     let of = |text: &str| lines.iter().find(|l| l.text.trim() == text).map(|l| l.origin.file.to_string());
@@ -262,7 +262,7 @@ provider:
   type: local
   credentials:
     gcp_credentials: {type: oauth_token, credentials: {token: t-abc, client_id: t-def}}
-    aws_credentials: {aws_secret_access_key: \"${env:KEY}\"}
+    aws_credentials: {aws_secret_access_key: \"${env:CARGO_MANIFEST_DIR}\"}
 runtime:
   envs: {DB_PASSWORD: t-ghi, PLAIN: shown}
   own: {password: 12345}
@@ -273,9 +273,10 @@ runtime:
     for hidden in ["t-abc", "t-def", "t-ghi", "12345"] {
         assert!(!text.contains(hidden), "{hidden} in\n{text}");
     }
-    assert!(text.contains("DB_PASSWORD: (sensitive)") && text.contains("PLAIN: shown") && text.contains("${env:KEY}"));
+    assert!(text.contains("DB_PASSWORD: (sensitive)") && text.contains("PLAIN: shown") && text.contains("${env:CARGO"));
     let found: Vec<String> = secrets(&document).iter().map(|s| s.to_string()).collect();
-    assert_eq!(found, ["12345", "t-abc", "t-def", "t-ghi"]);
+    let fetched = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
+    assert_eq!(found, [&fetched, "12345", "t-abc", "t-def", "t-ghi"]);
 }
 
 #[test]
@@ -353,7 +354,7 @@ fn every_key_of_every_provider_is_known() {
 
 #[test]
 fn the_schemas_describe_every_key_and_fit_the_documents() {
-    for kind in [Kind::Workspace, Kind::Cluster] {
+    for kind in [Kind::Workspace, Kind::Cluster, Kind::Storage, Kind::Database] {
         let schema = schema(kind);
         let validator = jsonschema::validator_for(&schema).expect("a JSON Schema");
         assert!(validator.is_valid(&json!({"provider": {"type": "local"}})), "templates may supply the rest");
@@ -372,4 +373,40 @@ fn scopes_come_from_the_names() {
     let cluster = cluster("workspace_name: w\ncluster_name: c\nprovider: {type: local}\n");
     assert!(matches!(cluster.tree.value, TreeValue::Map(_)));
     assert_eq!(Document::Cluster(Box::new(cluster)).scope(), Scope::cluster("w", "c"));
+}
+
+#[test]
+fn a_storage_and_a_database_belong_to_their_workspace() {
+    let folder = Folder::new();
+    let files = [
+        folder.file("d.yaml", "workspace_name: w\ndatabase_name: sales\nprovider: {type: local}\n"),
+        folder.file("s.yaml", "storage_name: raw\nprovider: {type: local}\n"),
+    ];
+    let loaded = loaded(&files, &options());
+    let scopes: Vec<Scope> = loaded.documents.iter().map(Document::scope).collect();
+    assert_eq!(scopes, [Scope::storage("default", "raw"), Scope::database("w", "sales")]);
+}
+
+#[test]
+fn values_behind_references_reach_the_provider_and_are_secrets_and_are_not_shown() {
+    let folder = Folder::new();
+    folder.file("key", "s3cr3t-of-a-file\n");
+    let text = "workspace_name: w\nprovider:\n  type: local\n  credentials:\n    aws_credentials:\n      \
+                aws_access_key_id: ${env:PATH}\n      aws_secret_access_key: ${file:key}\n";
+    let files = [folder.file("w.yaml", text)];
+    let document = loaded(&files, &options()).documents.remove(0);
+    let Document::Workspace(workspace) = &document else { panic!("a workspace") };
+    let key = workspace.provider.at(&["credentials", "aws_credentials", "aws_secret_access_key"]).expect("the key");
+    assert_eq!(key.as_text(), Some("s3cr3t-of-a-file"));
+    let secrets = secrets(&document);
+    let path = std::env::var("PATH").expect("a path");
+    assert!(secrets.iter().any(|s| &**s == "s3cr3t-of-a-file") && secrets.iter().any(|s| **s == *path), "{secrets:?}");
+    let shown: Vec<String> = resolved(&document).into_iter().map(|line| line.text).collect();
+    assert!(shown.iter().any(|line| line.contains("${file:key}")), "{shown:#?}");
+    assert!(!shown.iter().any(|line| line.contains("s3cr3t")), "{shown:#?}");
+
+    let looked_at = LoadOptions { purpose: Purpose::Validate, ..options() };
+    let Document::Workspace(workspace) = &loaded(&files, &looked_at).documents[0] else { panic!("a workspace") };
+    let key = workspace.provider.at(&["credentials", "aws_credentials", "aws_secret_access_key"]).expect("the key");
+    assert_eq!(key.as_text(), Some("${file:key}"), "nothing is fetched for a look");
 }

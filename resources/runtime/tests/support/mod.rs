@@ -184,6 +184,7 @@ pub fn nodes(workers: usize, cpus: u32, memory_mib: u64) -> Vec<Node> {
             home: of("home"),
             shared: Some(Value::text("/shared")),
             files: Files::Shared,
+            env: Attrs::new(),
             data_disks: 0,
             instance: instance.clone(),
         }
