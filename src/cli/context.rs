@@ -92,6 +92,13 @@ impl World {
         compiler.map(|c| c.notes(document).into_iter().map(text).collect()).unwrap_or_default()
     }
 
+    /// Tells a document's provider how its objects are reached, where nothing is compiled.
+    pub fn meet(&self, document: &Document) {
+        if let Some(compiler) = self.platform.compilers.get(document.provider()) {
+            compiler.meet(document);
+        }
+    }
+
     /// Locks scopes in order, so that two runs cannot wait for each other.
     pub fn lock(&self, scopes: &BTreeSet<Scope>, doing: &str) -> Result<BTreeMap<Scope, Box<dyn Locked>>, Error> {
         let holder = holder(doing);

@@ -42,6 +42,7 @@ pub async fn remove(
 ) -> Result<Exit, Error> {
     let loaded = documents(context, paths, overrides, Purpose::Plan)?;
     let world = context.world(documented_state(&loaded.documents)?)?;
+    loaded.documents.iter().for_each(|document| world.meet(document));
     let scopes: BTreeSet<Scope> = loaded.documents.iter().map(Document::scope).collect();
     let request = Request {
         mode: Mode::Destroy,

@@ -12,7 +12,7 @@ use crate::{
 };
 use cloudtik_core::{
     Address, Declaration, Diagnostic, Scope, Sources,
-    plan::{Mode, Plan},
+    plan::{Change, Mode, Plan},
     provider::Presence,
     state::{Locked, Snapshot, StoreError},
 };
@@ -172,7 +172,7 @@ pub async fn change(context: &Context, world: &World, request: &Request<'_>) -> 
     if planned.plan.is_empty() {
         return Ok(Exit::Ok);
     }
-    if let Some(exit) = ask(context, &planned.plan, request.yes)? {
+    if let Some(exit) = ask(context, world, &planned.plan, request.yes)? {
         return Ok(exit);
     }
     carry_out(context, world, &planned.plan, locks, &planned.state, request.command, interrupt).await
@@ -205,7 +205,7 @@ pub async fn change_by(context: &Context, world: &World, plan: &Plan, yes: bool)
     if left < all {
         context.out.note(&format!("Of its {all} steps, {} were done before.", all - left));
     }
-    if let Some(exit) = ask(context, plan, yes)? {
+    if let Some(exit) = ask(context, world, plan, yes)? {
         return Ok(exit);
     }
     carry_out(context, world, plan, locks, &state, "apply", interrupt).await
@@ -222,12 +222,26 @@ fn show(context: &Context, plan: &Plan, sources: &Sources) -> Result<(), Error> 
 }
 
 /// `None`: go on.
-fn ask(context: &Context, plan: &Plan, yes: bool) -> Result<Option<Exit>, Error> {
+fn ask(context: &Context, world: &World, plan: &Plan, yes: bool) -> Result<Option<Exit>, Error> {
     if yes {
         return Ok(None);
     }
+    let kinds = world.platform.engine.kinds();
+    let holds_data =
+        |change: &&Change| kinds.get(&change.provider, change.address.kind()).is_some_and(|k| k.holds_data);
+    let lost: Vec<String> = plan
+        .changes
+        .iter()
+        .filter(|change| change.action.is_destructive())
+        .filter(holds_data)
+        .map(|change| format!("`{}`", change.address.short()))
+        .collect();
     let question = if plan.mode == Mode::Destroy { "Remove all of this?" } else { "Apply this plan?" };
-    match context.out.confirm(question).map_err(Error::io("ask on the terminal"))? {
+    let question = match lost.is_empty() {
+        true => question.to_owned(),
+        false => format!("The data in {} will be lost for good. {question}", lost.join(", ")),
+    };
+    match context.out.confirm(&question).map_err(Error::io("ask on the terminal"))? {
         Confirm::Yes => Ok(None),
         Confirm::No => {
             context.out.note("Nothing was changed.");

@@ -69,7 +69,7 @@ fn load(context: &Context, paths: &[PathBuf], options: &LoadOptions) -> Result<L
 pub fn documented_state(documents: &[Document]) -> Result<Option<PathBuf>, Error> {
     let wish = documents.iter().find_map(|document| match document {
         Document::Workspace(workspace) => workspace.tree.get("state"),
-        Document::Cluster(_) => None,
+        _ => None,
     });
     let Some((wish, text)) = wish.and_then(|tree| Some((tree, tree.as_text()?))) else { return Ok(None) };
     if text.contains("://") {
@@ -144,6 +144,8 @@ impl Program {
         self.notes.extend(compiler.notes(document));
         match document {
             Document::Workspace(workspace) => self.declarations.extend(compiler.workspace(workspace)?),
+            Document::Storage(storage) => self.declarations.extend(compiler.storage(storage)?),
+            Document::Database(database) => self.declarations.extend(compiler.database(database)?),
             Document::Cluster(cluster) => {
                 let (machines, nodes) = compiler.cluster(cluster)?;
                 let mut compiled = cloudtik_runtime::declare(cluster, &nodes, &world.platform.catalog)?;
@@ -170,14 +172,37 @@ fn no_provider(document: &Document) -> Diagnostic {
 
 /// Loads exactly one cluster document.
 pub fn cluster(context: &Context, path: &PathBuf, overrides: Overrides) -> Result<(Cluster, World), Error> {
+    let (document, world) = one(context, path, overrides)?;
+    match document {
+        Document::Cluster(cluster) => Ok((*cluster, world)),
+        other => Err(wrong_kind("cluster", path, &other)),
+    }
+}
+
+/// Loads exactly one document.
+pub fn one(context: &Context, path: &PathBuf, overrides: Overrides) -> Result<(Document, World), Error> {
     let loaded = documents(context, std::slice::from_ref(path), overrides, Purpose::Plan)?;
     let world = context.world(documented_state(&loaded.documents)?)?;
-    match loaded.documents.into_iter().next() {
-        Some(Document::Cluster(cluster)) => Ok((*cluster, world)),
-        _ => Err(Error::request(
-            Diagnostic::error("not-a-cluster", "this verb needs a cluster document")
-                .detail(format!("`{}` is a workspace", path.display()))
-                .hint("give the file that names the cluster, with `cluster_name`"),
+    match <[Document; 1]>::try_from(loaded.documents) {
+        Ok([document]) => Ok((document, world)),
+        Err(several) => Err(Error::request(
+            Diagnostic::error("several-documents", "this verb needs one document")
+                .detail(format!("`{}` holds {}", path.display(), several.len()))
+                .hint("give one file"),
         )),
     }
+}
+
+/// A verb for one kind of document was given another.
+pub fn wrong_kind(wanted: &str, path: &Path, given: &Document) -> Error {
+    let (kind, _) = given.scope().document();
+    let hint = match wanted {
+        "workspace" => "give the file without `cluster_name`".to_owned(),
+        _ => format!("give the file that names the {wanted}, with `{wanted}_name`"),
+    };
+    Error::request(
+        Diagnostic::error(&format!("not-a-{wanted}"), format!("this verb needs a {wanted} document"))
+            .detail(format!("`{}` is a {kind}", path.display()))
+            .hint(hint),
+    )
 }

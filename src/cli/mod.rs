@@ -3,9 +3,11 @@
 mod adopt;
 mod apply;
 mod attach;
+mod belonging;
 mod completions;
 mod config;
 mod context;
+mod database;
 mod destroy;
 mod error;
 mod exec;
@@ -25,6 +27,7 @@ mod start;
 mod state;
 mod status;
 mod stop;
+mod storage;
 mod submit;
 mod validate;
 mod worker_ips;
@@ -123,6 +126,12 @@ enum Verb {
     /// Create, delete and look at workspaces
     #[command(subcommand)]
     Workspace(workspace::Workspace),
+    /// Create, delete and look at buckets beside the workspace's own
+    #[command(subcommand)]
+    Storage(storage::Storage),
+    /// Create, delete and look at databases beside the workspace's own
+    #[command(subcommand)]
+    Database(database::Database),
     /// Create or update a cluster
     #[command(alias = "up")]
     Start(start::Start),
@@ -195,6 +204,8 @@ async fn run(verb: Verb, context: &Context) -> Result<Exit, error::Error> {
         Verb::Schema(verb) => verb.run(context),
         Verb::Config(verb) => verb.run(context),
         Verb::Workspace(verb) => verb.run(context).await,
+        Verb::Storage(verb) => verb.run(context).await,
+        Verb::Database(verb) => verb.run(context).await,
         Verb::Start(verb) => verb.run(context).await,
         Verb::Stop(verb) => verb.run(context).await,
         Verb::Status(verb) => verb.run(context).await,

@@ -8,6 +8,8 @@ use clap::{Args, ValueEnum};
 enum Kind {
     Workspace,
     Cluster,
+    Storage,
+    Database,
 }
 
 #[derive(Args)]
@@ -22,6 +24,8 @@ impl Schema {
         let schema = cloudtik_config::schema(match self.kind {
             Kind::Workspace => cloudtik_config::Kind::Workspace,
             Kind::Cluster => cloudtik_config::Kind::Cluster,
+            Kind::Storage => cloudtik_config::Kind::Storage,
+            Kind::Database => cloudtik_config::Kind::Database,
         });
         let text = serde_json::to_string_pretty(&schema).map_err(std::io::Error::other);
         context.print(&text.map_err(Error::io("write the schema"))?)

@@ -1,11 +1,12 @@
 //! `cloudtik workspace`: thin verbs over plan and apply, and what is recorded of a workspace.
 
 use super::{
+    belonging::{self, What},
     context::{Context, World},
     destroy,
     error::Error,
     flow::{self, Request},
-    load::{Overrides, Program, documented_state, documents},
+    load::{self, Overrides, Program},
     nodes::{instances, output},
     plan::{DeleteData, Selection, Upgrade},
     start::{Creation, create},
@@ -15,9 +16,8 @@ use crate::{
     view::tables::{Block, Table},
 };
 use clap::{Args, Subcommand};
-use cloudtik_config::Purpose;
 use cloudtik_core::{
-    Diagnostic, Scope,
+    Scope,
     document::{self, Document},
     plan::Action,
     state::{Snapshot, Store},
@@ -39,6 +39,12 @@ pub enum Workspace {
     /// List the clusters of a workspace
     #[command(alias = "list-clusters")]
     Clusters(Look),
+    /// List the managed buckets of a workspace
+    #[command(alias = "list-storages")]
+    Storages(Look),
+    /// List the managed databases of a workspace
+    #[command(alias = "list-databases")]
+    Databases(Look),
 }
 
 /// The workspace that a verb is about.
@@ -95,6 +101,8 @@ impl Workspace {
             Workspace::Status(look) => look.status(context).await,
             Workspace::Info(look) => look.info(context),
             Workspace::Clusters(look) => look.clusters(context),
+            Workspace::Storages(look) => look.owned(context, &belonging::STORAGE),
+            Workspace::Databases(look) => look.owned(context, &belonging::DATABASE),
         }
     }
 }
@@ -118,16 +126,10 @@ impl Delete {
 
 impl Look {
     fn load(&self, context: &Context) -> Result<(document::Workspace, World), Error> {
-        let loaded =
-            documents(context, std::slice::from_ref(&self.which.document), self.which.overrides(), Purpose::Plan)?;
-        let world = context.world(documented_state(&loaded.documents)?)?;
-        match loaded.documents.into_iter().next() {
-            Some(Document::Workspace(workspace)) => Ok((workspace, world)),
-            _ => Err(Error::request(
-                Diagnostic::error("not-a-workspace", "this verb needs a workspace document")
-                    .detail(format!("`{}` is a cluster", self.which.document.display()))
-                    .hint("give the file without `cluster_name`"),
-            )),
+        let (document, world) = load::one(context, &self.which.document, self.which.overrides())?;
+        match document {
+            Document::Workspace(workspace) => Ok((workspace, world)),
+            other => Err(load::wrong_kind("workspace", &self.which.document, &other)),
         }
     }
 
@@ -184,6 +186,21 @@ impl Look {
         block.heading("Notes");
         world.notes(&Document::Workspace(workspace)).into_iter().for_each(|note| block.text(note));
         context.print(&block.render(&context.out.look()))
+    }
+
+    /// What the workspace has of a kind, in its own scope and in those of documents.
+    fn owned(self, context: &Context, what: &What) -> Result<Exit, Error> {
+        let (workspace, world) = self.load(context)?;
+        let records = belonging::records(&*world.store, &workspace.name, what)?;
+        let rows: Vec<_> = records.iter().map(|record| what.columns(record)).collect();
+        if context.out.is_json() {
+            let rows: Vec<_> = rows.iter().map(|row| what.json(row)).collect();
+            let json = serde_json::json!({"workspace": workspace.name, (what.plural): rows});
+            return context.event(what.plural, json);
+        }
+        let mut table = Table::new(what.headings.iter().copied()).or_empty(what.none);
+        rows.into_iter().for_each(|row| table.row(row));
+        context.print(&table.render(&context.out.look()))
     }
 
     fn clusters(self, context: &Context) -> Result<Exit, Error> {

@@ -2,7 +2,7 @@
 
 use crate::bench::{Bench, compare};
 
-const VERBS: [&str; 34] = [
+const VERBS: [&str; 44] = [
     "plan",
     "apply",
     "adopt",
@@ -20,6 +20,16 @@ const VERBS: [&str; 34] = [
     "workspace status",
     "workspace info",
     "workspace clusters",
+    "workspace storages",
+    "workspace databases",
+    "storage",
+    "storage create",
+    "storage delete",
+    "storage info",
+    "database",
+    "database create",
+    "database delete",
+    "database info",
     "start",
     "stop",
     "status",

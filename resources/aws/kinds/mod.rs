@@ -28,6 +28,9 @@ mod vpc_endpoint;
 mod working_network;
 mod zones;
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     api::{Api, ApiError},
     provider::{At, Options},

@@ -5,6 +5,7 @@
 
 use crate::{
     api::{Api, ApiError, Filter, Item, Listing, Request, Tags},
+    error::is_absent,
     provider::At,
     tags,
 };
@@ -41,7 +42,9 @@ pub(crate) async fn find(
 /// Sends a create. Where the name is taken, this resource's own object is returned: an answer was lost, or the service
 /// had not shown it yet. `what`: a role.
 pub(crate) async fn create(at: &At<'_>, request: Request, listing: Listing, what: &str) -> Result<Item, Failure> {
-    let failure = match at.send(request).await {
+    // What it is built on may have been made moments ago.
+    let passing = |error: &ApiError| is_absent(error) || error.code() == "InvalidSubnet";
+    let failure = match at.patiently(request, "what it needs to become visible", passing).await {
         Ok(reply) => return Ok(reply.item),
         Err(failure) if failure.kind != FailureKind::AlreadyExists => return Err(failure),
         Err(failure) => failure,

@@ -7,7 +7,7 @@ use super::{
     images,
     keys::{self, Login},
     node_config::NodeConfig,
-    sizes,
+    sizes, storage,
 };
 use crate::{
     config::{self, Network},
@@ -392,6 +392,7 @@ impl Model<'_> {
             home: Value::text(home(user)),
             shared: None,
             files: Files::Own,
+            env: storage::env(self.cluster, &self.region),
             data_disks: machine.config.data_disks().len(),
             instance,
         }

@@ -1,13 +1,13 @@
 //! Documents to declarations.
 
 mod cluster;
-mod database;
-mod identities;
+pub(crate) mod database;
+pub(crate) mod identities;
 mod images;
 pub(crate) mod keys;
 mod node_config;
 mod sizes;
-mod storage;
+pub(crate) mod storage;
 mod workspace;
 
 use crate::{config, provider::Aws};
@@ -15,7 +15,7 @@ use cloudtik_core::{
     Address, Origin, Value,
     declaration::Declaration,
     diagnostic::Diagnostic,
-    document::{Cluster, Document, NodeType, Workspace},
+    document::{Belonging, Cluster, Document, NodeType, Workspace},
     node::{Compile, Endpoint, Node},
 };
 
@@ -30,6 +30,25 @@ impl Compile for Aws {
         cluster::cluster(self, cluster)
     }
 
+    fn storage(&self, storage: &Belonging) -> Result<Vec<Declaration>, Vec<Diagnostic>> {
+        self.remember(&storage.workspace, config::account(&storage.provider));
+        storage::document(storage)
+    }
+
+    fn database(&self, database: &Belonging) -> Result<Vec<Declaration>, Vec<Diagnostic>> {
+        self.remember(&database.workspace, config::account(&database.provider));
+        database::document(self, database)
+    }
+
+    fn meet(&self, document: &Document) {
+        let provider = match document {
+            Document::Workspace(w) => &w.provider,
+            Document::Cluster(c) => &c.provider,
+            Document::Storage(b) | Document::Database(b) => &b.provider,
+        };
+        self.remember(document.scope().workspace_name(), config::account(provider));
+    }
+
     fn publish(&self, cluster: &Cluster, endpoint: &Endpoint) -> Vec<Declaration> {
         cluster::publish(self, cluster, endpoint)
     }
@@ -40,8 +59,8 @@ impl Compile for Aws {
 
     fn notes(&self, document: &Document) -> Vec<Diagnostic> {
         match document {
-            Document::Workspace(_) => Vec::new(),
             Document::Cluster(cluster) => cluster::notes(cluster),
+            _ => Vec::new(),
         }
     }
 }

@@ -246,7 +246,7 @@ impl Model<'_> {
         let (region, origin) = (&self.config.account.region, &self.workspace.origin);
         self.all.extend(identities::declare(&self.names, region, origin));
         if self.config.bucket {
-            self.all.push(storage::declare(self.names.bucket(), region, "default", origin));
+            self.all.push(storage::declare(self.names.bucket(), region, storage::OWN, origin));
         }
     }
 

@@ -39,7 +39,7 @@ fn cluster(path: &Path) -> Cluster {
     let mut loaded = load(&[path.to_path_buf()], &options).unwrap_or_else(|p| panic!("{:#?}", p.diagnostics));
     match loaded.documents.remove(0) {
         Document::Cluster(cluster) => *cluster,
-        Document::Workspace(_) => panic!("a cluster"),
+        _ => panic!("a cluster"),
     }
 }
 
