@@ -12,8 +12,11 @@ use std::{
 };
 
 /// The folders of what is in a workspace.
-const FOLDERS: [(&str, fn(&str, &str) -> Scope); 3] =
+const FOLDERS: [(&str, Inner); 3] =
     [("clusters", Scope::cluster), ("storages", Scope::storage), ("databases", Scope::database)];
+
+/// A scope by its workspace's name and its own.
+type Inner = fn(&str, &str) -> Scope;
 const WORKSPACE: &str = "workspace";
 
 /// The files of one scope.
