@@ -28,24 +28,30 @@ impl<'a> Published<'a> {
 }
 
 /// Addresses to try in order; `page:` stands before one of a page that links to the file. `index`: of Python packages.
+///
+/// A mirror or index that asks for a password is left out: that is not for nodes, their logs and our records to know.
 pub(super) fn urls(artifact: &Artifact, mirror: Option<&str>, index: &str) -> Vec<String> {
+    let mut urls = Vec::new();
     let file = Published::of(artifact).file;
-    let mirror =
-        mirror.map(|m| m.trim_end_matches('/')).filter(|m| m.starts_with("http://") || m.starts_with("https://"));
-    let mut urls: Vec<String> =
-        mirror.filter(|_| !file.is_empty()).map(|m| format!("{m}/{file}")).into_iter().collect();
+    if let Some(mirror) = mirror.filter(|m| !file.is_empty() && is_open(m)) {
+        urls.push(format!("{}/{file}", mirror.trim_end_matches('/')));
+    }
     match &artifact.source {
-        Source::Debian(_) => {}
+        Source::Pypi(package) if is_open(index) => urls.push(page(package, index)),
         Source::Url(url) => urls.push(url.url.clone()),
-        Source::Pypi(package) => urls.extend(page(package, index)),
+        Source::Debian(_) | Source::Pypi(_) => {}
     }
     urls
 }
 
-/// The page of a package in an index; none of an index that asks for a password, which is not for nodes to know.
-fn page(package: &Pypi, index: &str) -> Option<String> {
-    let index = index.trim_end_matches('/');
-    (!index.contains('@')).then(|| format!("page:{index}/{}/", normalized(&package.package)))
+/// Whether it is an address on the web that anybody may ask.
+fn is_open(address: &str) -> bool {
+    (address.starts_with("http://") || address.starts_with("https://")) && !address.contains('@')
+}
+
+/// The page of a package in an index.
+fn page(package: &Pypi, index: &str) -> String {
+    format!("page:{}/{}/", index.trim_end_matches('/'), normalized(&package.package))
 }
 
 /// A package's name as indexes spell it: lower-case, with one dash for any run of `-`, `_` and `.`.
@@ -61,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_package_is_looked_for_where_the_index_has_it_and_a_password_stays_here() {
+    fn a_mirror_comes_first_and_a_password_stays_here() {
         let package = Pypi {
             package: "Apache_Flink.Libraries".into(),
             version: "1".into(),
@@ -69,12 +75,22 @@ mod tests {
             size: 0,
             sha256: String::new(),
         };
-        for (index, expected) in [
-            (INDEX, Some("page:https://pypi.org/simple/apache-flink-libraries/")),
-            ("http://mirror/simple/", Some("page:http://mirror/simple/apache-flink-libraries/")),
-            ("https://me:secret@mirror/simple", None),
+        let artifact = Artifact {
+            name: "flink".into(),
+            version: "1".into(),
+            source: Source::Pypi(package),
+            instead: None,
+            unpack: Vec::new(),
+            home: None,
+        };
+        let page = "page:https://pypi.org/simple/apache-flink-libraries/";
+        for (mirror, index, expected) in [
+            (None, INDEX, vec![page]),
+            (Some("http://m/files/"), INDEX, vec!["http://m/files/f.whl", page]),
+            (Some("/a/folder"), INDEX, vec![page]),
+            (Some("http://me:secret@m"), "https://me:secret@pypi.org/simple", vec![]),
         ] {
-            assert_eq!(page(&package, index).as_deref(), expected);
+            assert_eq!(urls(&artifact, mirror, index), expected);
         }
     }
 }

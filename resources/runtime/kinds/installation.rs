@@ -110,7 +110,8 @@ async fn read_node(host: Arc<dyn Host>, subjects: Vec<Looked<'_>>) -> Result<Vec
     for (subject, _) in &subjects {
         if let Some(record) = &subject.record {
             let output = |name: &str| record.outputs.get(name).and_then(Value::as_text).unwrap_or_default().to_owned();
-            let mark = artifact::mark(&Spec::read(&record.attributes)?.artifact);
+            // One that an earlier version recorded in a way that is not understood has no mark that could be right.
+            let mark = Spec::read(&record.attributes).map(|spec| artifact::mark(&spec.artifact)).unwrap_or_default();
             arguments.extend([record.id.clone(), mark, output("path"), output("from")]);
         }
     }

@@ -19,7 +19,7 @@ load() {
 with urllib.request.urlopen(sys.argv[1], timeout=30) as source, open(sys.argv[2], "wb") as target:
     shutil.copyfileobj(source, target)'
   if has curl; then
-    during "$2" curl -fsSL --connect-timeout 15 --speed-limit 1000 --speed-time 30 -o "$2" "$1"
+    during "$2" curl -fsSL --retry 2 --retry-max-time 60 --connect-timeout 15 --speed-limit 1000 --speed-time 30 -o "$2" "$1"
   elif has wget; then
     tries=
     if wget --version >/dev/null 2>&1; then tries='-t 2'; fi
