@@ -4,6 +4,7 @@
 //! of that process. Run `cargo run --release -p cloudtik-bench -- all [CLOUDTIK]`; a program given as CLOUDTIK is timed too,
 //! and `terraform`, when it is on the path, plans the same graph of `terraform_data` as the anchor.
 
+mod aws;
 mod noop;
 mod shapes;
 mod terraform;
@@ -31,8 +32,9 @@ fn main() -> ExitCode {
         ["plan", n] => one_plan(number(n), false),
         ["noop-plan", n] => one_plan(number(n), true),
         ["apply", n] => one_apply(number(n)),
+        ["aws", program] => aws::run(program),
         _ => {
-            eprintln!("usage: cloudtik-bench all [CLOUDTIK] | plan N | noop-plan N | apply N");
+            eprintln!("usage: cloudtik-bench all [CLOUDTIK] | plan N | noop-plan N | apply N | aws CLOUDTIK");
             return ExitCode::from(64);
         }
     }
