@@ -16,6 +16,7 @@ os.environ.update(
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
+from .images import publish
 from .mends import mend
 from .parent import announce, end_with_parent
 from .world import World
@@ -37,6 +38,7 @@ def main():
     address, port = sys.argv[1], int(sys.argv[2])
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     mend()
+    publish()
     worlds = World()
     app = with_world(DomainDispatcherApplication(create_backend_app), worlds)
     server = make_server(address, port, app, threaded=True, request_handler=MotoRequestHandler)
