@@ -2,6 +2,7 @@
 
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.vpcs import VPCEndPoint
+from moto.ec2.responses.instances import InstanceResponse
 from moto.rds.models import RDSBackend
 from moto.s3.responses import S3Response
 
@@ -43,7 +44,38 @@ def and_keep_it(modify_db_subnet_group):
     return answer
 
 
+def with_throughput(block_device_mapping):
+    """RunInstances takes Throughput of a disk, as CreateVolume does."""
+
+    def answer(self):
+        mappings = block_device_mapping(self)
+        for mapping, asked in zip(mappings, self._get_param("BlockDeviceMappings", [])):
+            mapping["Ebs"]["Throughput"] = asked.get("Ebs", {}).get("Throughput")
+        return mappings
+
+    return answer
+
+
+def with_the_speed_asked_for(run_instances):
+    """Disks of new instances have the Iops and Throughput that RunInstances was asked for."""
+
+    def answer(self, *args, **options):
+        reservation = run_instances(self, *args, **options)
+        for instance in reservation.instances:
+            for mapping in options.get("block_device_mappings") or []:
+                device = instance.block_device_mapping.get(mapping["DeviceName"])
+                volume = device and self.get_volume(device.volume_id)
+                for name in ("Iops", "Throughput"):
+                    if volume and mapping["Ebs"].get(name):
+                        setattr(volume, name.lower(), int(mapping["Ebs"][name]))
+        return reservation
+
+    return answer
+
+
 def mend():
+    InstanceResponse._parse_block_device_mapping = with_throughput(InstanceResponse._parse_block_device_mapping)
+    EC2Backend.run_instances = with_the_speed_asked_for(EC2Backend.run_instances)
     S3Response.get_bucket_versioning = get_bucket_versioning
     VPCEndPoint.get_filter_value = with_own_id(VPCEndPoint.get_filter_value)
     EC2Backend.detach_volume = with_its_instance(EC2Backend.detach_volume)
