@@ -2,6 +2,7 @@
 
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.vpcs import VPCEndPoint
+from moto.ec2.responses import general
 from moto.ec2.responses.instances import InstanceResponse
 from moto.rds.models import RDSBackend
 from moto.s3.responses import S3Response
@@ -73,7 +74,12 @@ def with_the_speed_asked_for(run_instances):
     return answer
 
 
+# Where no body has keys to show, the boot is at least over, as the console of a machine of today says.
+BOOTED = "Cloud-init v. 24.1.3 finished at Wed, 25 Nov 2026 19:00:00 +0000. Datasource DataSourceEc2Local. Up 20.10 seconds\n"
+
+
 def mend():
+    general.SAMPLE_CONSOLE_OUTPUT += BOOTED
     InstanceResponse._parse_block_device_mapping = with_throughput(InstanceResponse._parse_block_device_mapping)
     EC2Backend.run_instances = with_the_speed_asked_for(EC2Backend.run_instances)
     S3Response.get_bucket_versioning = get_bucket_versioning
