@@ -25,7 +25,7 @@ fn addresses(compiled: &Compiled) -> Vec<String> {
 
 #[test]
 fn commands_find_what_the_provider_says_and_the_documents_own_variables_win() {
-    let mut nodes = nodes(0, 1, 2048);
+    let mut nodes = nodes(0, 1, 4096);
     let bucket: Address = "workspace/w:bucket.default".parse().unwrap();
     nodes[0].env = [("S3_BUCKET", Value::reference(&bucket, "id")), ("KEY", Value::text("provider's"))]
         .map(|(name, value)| (name.to_owned(), value))
@@ -33,8 +33,9 @@ fn commands_find_what_the_provider_says_and_the_documents_own_variables_win() {
     let mut cluster = cluster(&["spark"], json!({}), 0);
     cluster.runtime.envs.insert("KEY".into(), "document's".into());
     let compiled = declare(&cluster, &nodes, &Catalog::shipped().unwrap()).unwrap();
-    assert_eq!(shown(&compiled.env["S3_BUCKET"]), "<default.id>");
-    assert_eq!(compiled.env["KEY"], Value::text("document's"));
+    let env = launcher(&compiled, "job.sh", &[], &[]).unwrap().env;
+    assert_eq!(shown(&env["S3_BUCKET"]), "<default.id>");
+    assert_eq!(env["KEY"], Value::text("document's"));
 }
 
 /// A value with each reference shown by what it refers to.
