@@ -12,6 +12,7 @@ mod host;
 mod host_key;
 mod interactive;
 mod link;
+mod openssh;
 mod pool;
 mod process;
 mod provider;
@@ -21,5 +22,6 @@ mod wrapper;
 
 pub use config::SshConfig;
 pub use host::SshConnector;
+pub use openssh::{OpenSsh, openssh};
 pub use provider::{KIND, NAME, SshProvider};
 pub use target::VIA;

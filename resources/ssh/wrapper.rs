@@ -108,11 +108,10 @@ fn invalid(message: String) -> Failure {
     Failure::new(FailureKind::Invalid, "run a command over ssh", message)
 }
 
-/// One word for any POSIX shell.
+/// One word for any POSIX shell. With `=` in it, it would be an assignment in front of a command.
 pub fn quote(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
-    // A word with `=` up front would be an assignment.
-    match !text.is_empty() && text.chars().all(plain) && !text.contains('=') {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+,".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
         true => text.to_owned(),
         false => format!("'{}'", text.replace('\'', "'\\''")),
     }

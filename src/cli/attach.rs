@@ -5,6 +5,7 @@ use super::{
     error::Error,
     exec,
     nodes::{Recorded, Which},
+    ports::Ports,
 };
 use crate::exit::Exit;
 use clap::Args;
@@ -17,6 +18,8 @@ pub struct Attach {
     /// Attach to the node with this address
     #[arg(long, value_name = "IP")]
     node_ip: Option<String>,
+    #[command(flatten)]
+    ports: Ports,
 }
 
 impl Attach {
@@ -27,6 +30,7 @@ impl Attach {
             None => recorded.head()?,
         };
         let host = recorded.host(&node).await?;
+        let _forwarding = self.ports.open(context, &host, true).await?;
         let shell =
             Command::sh("if [ -x /bin/bash ]; then exec /bin/bash -i; else exec /bin/sh -i; fi", Vec::<String>::new());
         Ok(exec::exit(host.interactive(&recorded.within(&node, shell)).await?))

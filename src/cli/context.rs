@@ -71,12 +71,13 @@ impl Context {
         let home = self.home(documented)?;
         let store = registry::store(&home);
         let platform = registry::platform(&home, &cache_home()?, &self.global.template_dirs, options)?;
-        Ok(World { store, platform })
+        Ok(World { home, store, platform })
     }
 }
 
 /// A state folder with everything that works on it.
 pub struct World {
+    pub home: PathBuf,
     pub store: Arc<dyn Store>,
     pub platform: Platform,
 }
@@ -126,14 +127,25 @@ fn holder(doing: &str) -> Holder {
     let unnamed = |_| if uid.is_root() { "root".into() } else { format!("uid {}", uid.as_raw()) };
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(unnamed);
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_string();
-    Holder { user, host, pid: std::process::id(), started: start_ticks(), since: Timestamp::now(), doing: doing.into() }
+    Holder {
+        user,
+        host,
+        pid: std::process::id(),
+        started: start_ticks(std::process::id()),
+        since: Timestamp::now(),
+        doing: doing.into(),
+    }
 }
 
-/// The process's start time in clock ticks after boot (field 22 of /proc/self/stat); 0 where /proc is missing.
-fn start_ticks() -> u64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    after_name.split_whitespace().nth(19).and_then(|ticks| ticks.parse().ok()).unwrap_or(0)
+/// A process's start time in clock ticks after boot (field 22 of its `stat`); 0 for one that has ended.
+pub fn start_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let mut fields = after_name.split_whitespace();
+    match fields.next() {
+        Some("Z" | "X") => 0,
+        _ => fields.nth(18).and_then(|ticks| ticks.parse().ok()).unwrap_or(0),
+    }
 }
 
 fn state_home() -> Result<PathBuf, Error> {

@@ -4,6 +4,7 @@ use super::{
     context::Context,
     error::Error,
     nodes::{Recorded, Which, output},
+    ports::Ports,
 };
 use crate::{
     exit::Exit,
@@ -27,8 +28,10 @@ pub struct Exec {
     #[arg(long, value_name = "IP")]
     node_ip: Option<String>,
     /// Run on every node at once
-    #[arg(long, conflicts_with = "node_ip")]
+    #[arg(long, conflicts_with_all = ["node_ip", "ports"])]
     all_nodes: bool,
+    #[command(flatten)]
+    ports: Ports,
 }
 
 impl Exec {
@@ -44,6 +47,7 @@ impl Exec {
             None => head,
         };
         let host = recorded.host(&node).await?;
+        let _forwarding = self.ports.open(context, &host, false).await?;
         let code = stream(&context.out, &*host, &recorded.within(&node, command)).await?;
         Ok(exit(code))
     }

@@ -13,7 +13,12 @@ use cloudtik_core::{
     origin::Entry,
     state::Record,
 };
-use std::sync::Arc;
+use std::{
+    fs::{self, DirBuilder, OpenOptions},
+    io::Write,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    sync::Arc,
+};
 
 #[derive(Args)]
 pub struct Info {
@@ -54,7 +59,7 @@ impl Info {
             .map(|r| (r.address.name().to_string(), output(r, "url")))
             .collect();
         let runtimes: Vec<&str> = recorded.cluster.runtime.types.iter().map(|(name, _)| name.as_str()).collect();
-        let ssh = ssh_command(&head);
+        let ssh = ssh_command(&recorded, &head)?;
         if context.out.is_json() {
             let endpoints: serde_json::Map<_, _> = endpoints.into_iter().map(|(k, v)| (k, v.into())).collect();
             let json = serde_json::json!({
@@ -92,8 +97,30 @@ impl Info {
     }
 }
 
-/// How OpenSSH reaches a node, for a shell; `None` where the provider tells of no SSH server.
-fn ssh_command(node: &Record) -> Option<String> {
+/// How OpenSSH reaches a node, for a shell; `None` where no SSH server is told of.
+fn ssh_command(recorded: &Recorded, node: &Record) -> Result<Option<String>, Error> {
+    let access = recorded.access(node);
+    let connection = access.outputs.get("connection").unwrap_or(&Value::Unset);
+    if connection.at("via").and_then(Value::as_text) != Some(cloudtik_ssh::VIA) {
+        return Ok(told(node));
+    }
+    let folder = recorded.world.home.join("ssh").join(&recorded.cluster.workspace).join(&recorded.cluster.name);
+    let path = folder.join("known_hosts");
+    let ssh = cloudtik_ssh::openssh(connection, &path.to_string_lossy())?;
+    let write = || {
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        // Beside it first: a client that reads it now finds the old one or the new one.
+        let beside = folder.join(format!("known_hosts.{}", std::process::id()));
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(ssh.known_hosts.as_bytes())?;
+        fs::rename(&beside, &path)
+    };
+    write().map_err(Error::io(format!("write `{}`", path.display())))?;
+    Ok(Some(ssh.command))
+}
+
+/// How OpenSSH reaches a node whose provider says so itself.
+fn told(node: &Record) -> Option<String> {
     let ssh = node.outputs.get("ssh")?;
     let part = |name: &str| ssh.at(name).and_then(Value::scalar_text);
     let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));

@@ -20,13 +20,19 @@ mod interrupt;
 mod load;
 mod nodes;
 mod plan;
+mod ports;
+mod proxy;
 mod refresh;
+mod rsync_down;
+mod rsync_up;
 mod schema;
 mod show;
 mod start;
+mod start_proxy;
 mod state;
 mod status;
 mod stop;
+mod stop_proxy;
 mod storage;
 mod submit;
 mod validate;
@@ -154,6 +160,18 @@ enum Verb {
     Submit(submit::Submit),
     /// Open a shell on the head or on a node
     Attach(attach::Attach),
+    /// Send a file or folder to the head, to one node or to all
+    #[command(name = "rsync-up", aliases = ["upload", "rsync_up"])]
+    RsyncUp(rsync_up::RsyncUp),
+    /// Fetch a file or folder from the head or from a node
+    #[command(name = "rsync-down", aliases = ["download", "rsync_down"])]
+    RsyncDown(rsync_down::RsyncDown),
+    /// Start a SOCKS5 proxy into the head's network
+    #[command(name = "start-proxy", alias = "start_proxy")]
+    StartProxy(start_proxy::StartProxy),
+    /// Stop the proxy that runs in the background
+    #[command(name = "stop-proxy", alias = "stop_proxy")]
+    StopProxy(stop_proxy::StopProxy),
     /// List revisions, or what one of them holds
     History(history::History),
     /// Look at and repair recorded state
@@ -215,6 +233,10 @@ async fn run(verb: Verb, context: &Context) -> Result<Exit, error::Error> {
         Verb::Exec(verb) => verb.run(context).await,
         Verb::Submit(verb) => verb.run(context).await,
         Verb::Attach(verb) => verb.run(context).await,
+        Verb::RsyncUp(verb) => verb.run(context).await,
+        Verb::RsyncDown(verb) => verb.run(context).await,
+        Verb::StartProxy(verb) => verb.run(context).await,
+        Verb::StopProxy(verb) => verb.run(context).await,
         Verb::History(verb) => verb.run(context),
         Verb::State(verb) => verb.run(context),
         Verb::Completions(verb) => verb.run(context, Cli::command()),

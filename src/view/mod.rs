@@ -15,6 +15,7 @@ pub mod state;
 mod surroundings;
 pub mod tables;
 mod text;
+pub mod transfer;
 mod verbs;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::bench::{Bench, compare};
 
-const VERBS: [&str; 44] = [
+const VERBS: [&str; 48] = [
     "plan",
     "apply",
     "adopt",
@@ -39,6 +39,10 @@ const VERBS: [&str; 44] = [
     "exec",
     "submit",
     "attach",
+    "rsync-up",
+    "rsync-down",
+    "start-proxy",
+    "stop-proxy",
     "history",
     "state",
     "state list",
