@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 use std::{
     fs,
     io::Read,
+    net::TcpListener,
     process::{Command, Stdio},
     sync::{PoisonError, RwLock, mpsc},
     time::{Duration, Instant},
@@ -114,6 +115,8 @@ fn lifecycle(model: &'static str) {
     let mine = bench.processes();
     assert!(mine.len() > at_first);
     assert_eq!(machine::exposed(&mine), [""; 0]);
+    files_come_and_go(&bench);
+    ports_and_a_proxy_lead_in(&bench, isolated);
     workers_come_and_go(&bench);
     files_follow_their_source(&bench);
     if isolated {
@@ -159,6 +162,48 @@ fn foreign(bench: &Bench) -> Json {
 
 fn nodes(bench: &Bench, workspace: &str) -> Json {
     bench.record(workspace)["nodes"].clone()
+}
+
+fn files_come_and_go(bench: &Bench) {
+    bench.write("tree/inner/a b", "sent");
+    bench.ok(&["rsync-up", "cluster.yaml", "tree", "~/kept/tree", "--all-nodes"]);
+    let run = bench.ok(&["exec", "cluster.yaml", "--all-nodes", "cat 'kept/tree/inner/a b'; echo"]);
+    assert_eq!(run.out.matches(": sent\n").count(), 3, "{}", run.out);
+    let worker = bench.ok(&["worker-ips", "cluster.yaml"]).out.lines().next().unwrap().to_owned();
+    assert_eq!(bench.exec(Some(&worker), "mkdir kept/tree/more; echo own >kept/tree/more/b").0, 0);
+    bench.ok(&["download", "cluster.yaml", "kept/tree", "back", "--node-ip", &worker]);
+    assert_eq!(fs::read_to_string(bench.path("back/inner/a b")).unwrap(), "sent");
+    assert_eq!(fs::read_to_string(bench.path("back/more/b")).unwrap(), "own\n");
+    bench.ok(&["upload", "cluster.yaml", "back/more/b", "kept/"]);
+    assert_eq!(bench.exec(None, "cat kept/b; rm -r kept"), (0, "own".into()));
+}
+
+fn ports_and_a_proxy_lead_in(bench: &Bench, isolated: bool) {
+    let head = |name: &str| bench.output("cluster/w/c:instance.head", name).as_str().unwrap().to_owned();
+    // A page that only the node itself can open, while a command runs.
+    let bind = if isolated { "127.0.0.1".to_owned() } else { head("ip") };
+    let free = |address: &str| TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port();
+    let (near, far) = (free("127.0.0.1"), free(if isolated { "127.0.0.1" } else { &bind }));
+    let serve = format!("exec python3 -m http.server {far} --bind {bind}");
+    let ports = format!("{near}:{far}");
+    let mut command = bench.command(&["exec", "cluster.yaml", "-p", &ports, &serve]);
+    let mut running = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let since = Instant::now();
+    while http::get(&format!("http://127.0.0.1:{near}/")).is_err() {
+        assert!(since.elapsed() < Duration::from_secs(30) && running.try_wait().unwrap().is_none());
+    }
+    running.kill().unwrap();
+    running.wait().unwrap();
+    assert!(http::get(&format!("http://127.0.0.1:{near}/")).is_err());
+
+    let proxy = bench.ok(&["--json", "start-proxy", "cluster.yaml"]).event("proxy");
+    let address = proxy["address"].as_str().unwrap();
+    assert_eq!(http::through(address, &head("host"), 8000).unwrap().0, 200);
+    assert!(http::through(address, &head("host"), far).is_err(), "nothing listens there any more");
+    assert_eq!(bench.run(&["start-proxy", "cluster.yaml"]).code, 3, "one is enough");
+    assert!(bench.ok(&["stop-proxy", "cluster.yaml"]).out.contains(address));
+    assert!(http::through(address, &head("host"), 8000).is_err());
+    bench.ok(&["stop-proxy", "cluster.yaml"]);
 }
 
 fn workers_come_and_go(bench: &Bench) {

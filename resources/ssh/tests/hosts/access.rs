@@ -7,12 +7,14 @@ use std::{
     collections::BTreeMap,
     ffi::OsStr,
     fs,
+    hash::{DefaultHasher, Hasher},
     os::unix::{
         ffi::OsStrExt,
         fs::{PermissionsExt, symlink},
     },
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    time::Instant,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -37,7 +39,9 @@ fn odd_tree(root: &Path) {
     write(b"not \xff utf-8", b"u", 0o644);
     write(b".hidden/.deep/..dots", b"h", 0o644);
     write([b"a/".as_slice(), &[b'l'; 200], b"/", &[b'n'; 150]].concat().as_slice(), b"long", 0o644);
-    let big: Vec<u8> = (0..64_u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
+    // 64 MiB, no two of which are alike.
+    let noise: Vec<u8> = (0..1_u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
+    let big: Vec<u8> = (0..64_u8).flat_map(|i| [&[i], &noise[1..]].concat()).collect();
     write(b"big/sixty-four", &big, 0o644);
     for i in 0..300 {
         write(format!("many/{}/{i}", i % 7).as_bytes(), i.to_string().as_bytes(), 0o644);
@@ -65,7 +69,9 @@ fn look(root: &Path) -> BTreeMap<PathBuf, String> {
                 format!("folder {mode:o}")
             } else {
                 let content = fs::read(&full).unwrap();
-                let sum = content.iter().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
+                let mut sum = DefaultHasher::new();
+                sum.write(&content);
+                let sum = sum.finish();
                 let at = metadata.modified().unwrap().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
                 format!("file {mode:o} of {} bytes, {sum:x}, {at}", content.len())
             };
@@ -109,12 +115,16 @@ async fn a_folder_comes_back_as_it_was_sent() {
         assert!(now.bytes >= last.bytes && now.bytes <= all.bytes);
         (last, total) = (now.clone(), all.clone());
     };
+    let since = Instant::now();
     let moved = upload(&*host, &here, there.to_str().unwrap(), &mut progress).await.unwrap();
+    println!("sent {} files, {} bytes: {:?}", moved.files, moved.bytes, since.elapsed());
     assert_eq!((&moved, &moved), (&last, &total));
     assert!(fs::read(there.join("many/mine")).unwrap() == b"mine");
     fs::remove_file(there.join("many/mine")).unwrap();
     same(&sent, &look(&there));
+    let since = Instant::now();
     let fetched = download(&*host, there.to_str().unwrap(), &back, &mut |_| {}).await.unwrap();
+    println!("fetched {} files, {} bytes: {:?}", fetched.files, fetched.bytes, since.elapsed());
     assert_eq!(fetched, moved);
     same(&sent, &look(&back));
     // Again over what is there: the same.

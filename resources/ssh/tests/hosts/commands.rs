@@ -42,25 +42,26 @@ async fn bytes_go_both_ways_unchanged() {
 async fn output_arrives_as_it_comes_from_both_streams() {
     let server = Server::start();
     let host = server.host().await;
-    let (fifo, said) = (server.path("fifo"), server.path("said"));
+    let (first, second, said) = (server.path("first"), server.path("second"), server.path("said"));
     // Each line waits for the one before to have arrived here.
     let script = format!(
-        "mkfifo {0}; echo one; read x <{0}; echo two >&2; read x <{0}; echo three; : >{1}",
-        fifo.display(),
+        "mkfifo {0} {1}; echo one; read x <{0}; echo two >&2; read x <{1}; echo three; : >{2}",
+        first.display(),
+        second.display(),
         said.display()
     );
     let (sender, mut chunks) = mpsc::unbounded_channel();
     let running =
         tokio::spawn(async move { host.stream(&sh(&script), &mut |chunk| sender.send(chunk).unwrap()).await });
-    for expected in ["out one\n", "err two\n", "out three\n"] {
+    for (expected, go) in [("out one\n", Some(first)), ("err two\n", Some(second)), ("out three\n", None)] {
         let got = match chunks.recv().await.unwrap() {
             Chunk::Out(bytes) => format!("out {}", String::from_utf8(bytes).unwrap()),
             Chunk::Err(bytes) => format!("err {}", String::from_utf8(bytes).unwrap()),
         };
         assert_eq!(got, expected);
-        if expected != "out three\n" {
+        if let Some(go) = go {
             assert!(!said.exists());
-            fs::write(&fifo, "go\n").unwrap();
+            fs::write(go, "go\n").unwrap();
         }
     }
     assert_eq!(running.await.unwrap().unwrap(), 0);
@@ -78,8 +79,9 @@ async fn variables_and_folders_are_those_asked_for() {
     let text = output.text();
     assert!(text.starts_with(&format!("it's\n$HOME\n{}\n", folder.display())), "{text}");
     assert!(text.contains("cloudtik") && !text.contains("SECRET"), "the shell's own arguments show: {text}");
+    // Without one, where the login begins.
     let home = host.run(&sh("pwd")).await.unwrap().text();
-    assert_eq!(home, host.run(&sh("cd; pwd")).await.unwrap().text());
+    assert_eq!(home, host.run(&sh("eval cd \"~$(id -un)\"; pwd")).await.unwrap().text());
 }
 
 #[tokio::test(flavor = "multi_thread")]

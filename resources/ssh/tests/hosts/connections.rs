@@ -1,6 +1,6 @@
 //! Who is let in and who is believed.
 
-use crate::support::{Server, config, connector, free_port, key, kill, public, sessions, until};
+use crate::support::{PORT, Server, config, connector, key, kill, own_address, public, sessions, until};
 use cloudtik_core::{
     FailureKind, Value,
     host::{Command, Connector},
@@ -46,7 +46,7 @@ async fn of_several_host_keys_the_pinned_one_is_asked_for() {
         for name in ["host", "user", "authorized_keys"] {
             fs::copy(server.path(name), folder.path().join(name)).unwrap();
         }
-        let second = Server::at("127.0.0.1", free_port("127.0.0.1"), folder, &format!("HostKey {}", path.display()));
+        let second = Server::at(&own_address(), PORT, folder, &format!("HostKey {}", path.display()));
         let pins = Value::list([public(&path)]);
         let host = connector().connect(&second.connection_with([("host_keys", pins)])).await.unwrap();
         assert_eq!(host.run(&echo()).await.unwrap().text(), "here\n");
@@ -183,18 +183,18 @@ async fn two_jumps_lead_to_a_machine_and_are_shared() {
     }
     assert_eq!(second.log().matches("ctype direct-tcpip").count(), 1, "{}", second.log());
     // A machine behind it that does not answer is told as such.
-    let nowhere = third.connection_with([("jump", hop), ("port", free_port("127.0.0.1").into())]);
+    let nowhere = third.connection_with([("jump", hop), ("host", own_address().into())]);
     assert_eq!(connector.connect(&nowhere).await.err().unwrap().kind, FailureKind::Unreachable);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_is_not_there_is_unreachable_within_the_limit() {
     let server = Server::start();
-    let closed = server.connection_with([("port", free_port("127.0.0.1").into())]);
+    let closed = server.connection_with([("host", own_address().into())]);
     assert_eq!(connector().connect(&closed).await.err().unwrap().kind, FailureKind::Unreachable);
     // One that takes connections and says nothing.
-    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let silent = server.connection_with([("port", mute.local_addr().unwrap().port().into())]);
+    let mute = std::net::TcpListener::bind((own_address(), PORT)).unwrap();
+    let silent = server.connection_with([("host", mute.local_addr().unwrap().ip().to_string().into())]);
     let impatient = SshConnector::new(SshConfig { login: Duration::from_millis(300), ..config() });
     let failure = impatient.connect(&silent).await.err().unwrap();
     assert_eq!(failure.kind, FailureKind::Unreachable);

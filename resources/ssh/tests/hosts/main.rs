@@ -5,5 +5,6 @@
 mod access;
 mod commands;
 mod connections;
+mod many;
 mod support;
 mod waiting;

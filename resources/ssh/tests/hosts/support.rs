@@ -7,15 +7,26 @@ use cloudtik_core::{
 use cloudtik_ssh::{SshConfig, SshConnector};
 use std::{
     fs,
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
 
 pub const SSHD: &str = "/usr/sbin/sshd";
+pub const PORT: u16 = 2222;
+
+/// An address of this machine that no other server has: ports that are chosen now may be taken by another test's.
+pub fn own_address() -> String {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    let (process, number) = (std::process::id(), LAST.fetch_add(1, Ordering::Relaxed));
+    format!("127.{}.{}.{}", 100 + process % 100, process / 100 % 200 + number / 250, 1 + number % 250)
+}
 
 /// One server. It ends, with the sessions that it holds, when this is dropped.
 pub struct Server {
@@ -64,7 +75,7 @@ impl Server {
         key(folder.path(), "host", &["-t", "ed25519"], "");
         key(folder.path(), "user", &["-t", "ed25519"], "");
         fs::copy(folder.path().join("user.pub"), folder.path().join("authorized_keys")).unwrap();
-        Server::at("127.0.0.1", free_port("127.0.0.1"), folder, options)
+        Server::at(&own_address(), PORT, folder, options)
     }
 
     pub fn at(address: &str, port: u16, folder: TempDir, options: &str) -> Self {
@@ -74,11 +85,14 @@ impl Server {
         let at = |name: &str| folder.path().join(name).display().to_string();
         let config = format!(
             "{options}\nListenAddress {address}:{port}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\n\
-             StrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
+             SetEnv HOME={}\nStrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
              MaxStartups 100:30:200\nPerSourcePenalties no\nLogLevel DEBUG1\n",
             at("host"),
             at("authorized_keys"),
+            // What a shell of this user reads at its start is nothing that tests depend on.
+            at("login"),
         );
+        fs::create_dir_all(folder.path().join("login")).unwrap();
         let config = match Command::new(SSHD).arg("-V").output() {
             // Older servers know of no penalties.
             Ok(output) if !String::from_utf8_lossy(&output.stderr).contains("OpenSSH_10") => {
@@ -88,20 +102,20 @@ impl Server {
         };
         fs::write(folder.path().join("config"), config).unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
-        let process = Command::new(SSHD)
+        let mut process = Command::new(SSHD)
             .args(["-D", "-e", "-f"])
             .arg(folder.path().join("config"))
             .stdin(Stdio::null())
             .stderr(log)
             .spawn()
             .unwrap();
-        let server = Server { folder, address: address.into(), port, process };
         let since = Instant::now();
-        while TcpStream::connect((address, port)).is_err() {
-            assert!(since.elapsed() < Duration::from_secs(20), "{}", server.log());
+        let said = || fs::read_to_string(folder.path().join("log")).unwrap();
+        while !said().contains("Server listening on") {
+            assert!(process.try_wait().unwrap().is_none() && since.elapsed() < Duration::from_secs(20), "{}", said());
             std::thread::yield_now();
         }
-        server
+        Server { folder, address: address.into(), port, process }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

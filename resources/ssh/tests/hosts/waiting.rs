@@ -1,6 +1,6 @@
 //! The kind `connection`: the wait for a machine, and what is recorded of it.
 
-use crate::support::{Server, config, free_port, key, until, user};
+use crate::support::{Server, config, key, own_address, until, user};
 use cloudtik_core::{
     Address, Attrs, Failure, FailureKind, Scope, Value,
     host::{Command, Connector},
@@ -77,7 +77,7 @@ async fn a_machine_is_waited_for_its_key_learnt_and_its_home_made() {
     let world = World::new(config());
     let first = Server::start();
     let inputs = inputs(&first);
-    let (port, key) = (first.port, first.host_key());
+    let (address, port, key) = (first.address.clone(), first.port, first.host_key());
     let folder = tempfile::tempdir().unwrap();
     for name in ["host", "host.pub", "user", "user.pub", "authorized_keys"] {
         fs::copy(first.path(name), folder.path().join(name)).unwrap();
@@ -89,10 +89,10 @@ async fn a_machine_is_waited_for_its_key_learnt_and_its_home_made() {
     let home = folder.path().join("home/of it");
     inputs.insert("home".into(), home.display().to_string().into());
     let started = {
-        let said = world.said.clone();
+        let (said, at) = (world.said.clone(), address.clone());
         async move {
             until("it waits", || said.lock().unwrap().iter().any(|s| s.contains("refused"))).await;
-            Server::at("127.0.0.1", port, folder, "")
+            Server::at(&at, port, folder, "")
         }
     };
     let (record, _server) = tokio::join!(world.apply(&inputs, None), started);
@@ -100,9 +100,9 @@ async fn a_machine_is_waited_for_its_key_learnt_and_its_home_made() {
     assert!(home.is_dir());
     let outputs = &record.outputs;
     assert_eq!(outputs["home"], inputs["home"]);
-    assert_eq!(outputs["ip"], Value::text("127.0.0.1"));
+    assert_eq!(outputs["ip"], Value::text(&address));
     assert_eq!(outputs["connection"].at("host_keys"), Some(&Value::list([key])));
-    assert_eq!(record.id, format!("{}@127.0.0.1:{port}", user()));
+    assert_eq!(record.id, format!("{}@{address}:{port}", user()));
     let host = world.connector.connect(&outputs["connection"]).await.unwrap();
     assert_eq!(host.run(&Command::new(["echo", "x"])).await.unwrap().text(), "x\n");
 }
@@ -124,9 +124,9 @@ async fn what_was_learnt_is_pinned_until_the_machine_is_another_one() {
     attributes.insert("key".into(), other.path("kept").display().to_string().into());
     attributes.insert("home".into(), other.path("home").display().to_string().into());
     key(folder.path(), "host", &["-t", "ed25519"], "");
-    let port = server.port;
+    let (address, port) = (server.address.clone(), server.port);
     drop(server);
-    let replaced = Server::at("127.0.0.1", port, folder, "");
+    let replaced = Server::at(&address, port, folder, "");
     let since = Instant::now();
     let failure = world.apply(&attributes, Some(&record)).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Denied, "{failure}");
@@ -172,7 +172,7 @@ async fn the_wait_has_an_end() {
     let world = World::new(SshConfig { ready: Duration::from_millis(500), ..config() });
     let server = Server::start();
     let mut attributes = inputs(&server);
-    attributes.insert("port".into(), free_port("127.0.0.1").into());
+    attributes.insert("host".into(), own_address().into());
     let failure = world.apply(&attributes, None).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unreachable);
 }
