@@ -39,9 +39,15 @@ fn message(error: &ApiError) -> String {
             format!("{} got no answer, so whether it was done is not known: {message}", error.action)
         }
         Cause::Transport { message, sent: false } => format!("AWS cannot be reached: {message}"),
-        Cause::Credentials(message) => format!("no usable credentials: {message}"),
+        Cause::Credentials(message) => format!("no usable credentials: {}", first_cause(message)),
         Cause::Malformed(message) => format!("{}: {message}", error.action),
     }
+}
+
+/// The SDK tells of every place that it looked at, over many lines; what it found wrong comes first.
+fn first_cause(message: &str) -> &str {
+    let first = message.lines().next().unwrap_or(message).trim_end_matches(" Attempted:");
+    first.trim_start_matches("the credential provider was not enabled: ").trim_end_matches('.')
 }
 
 fn kind(error: &ApiError) -> FailureKind {
@@ -219,6 +225,16 @@ mod tests {
         ] {
             assert_eq!(failure("create vpc.main", &service(code, status)).kind, kind, "{code}");
         }
+    }
+
+    #[test]
+    fn missing_credentials_are_told_in_one_line() {
+        let chain =
+            "the credential provider was not enabled: no credentials found in chain. Attempted:\n  Environment: …";
+        let error = ApiError { cause: Cause::Credentials(chain.into()), ..service("", 0) };
+        let failure = failure("list vpcs", &error);
+        assert_eq!(failure.message, "no usable credentials: no credentials found in chain");
+        assert_eq!(failure.kind, FailureKind::Unauthenticated);
     }
 
     #[test]
