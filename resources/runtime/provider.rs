@@ -48,6 +48,11 @@ impl Provider for Runtime {
         name()
     }
 
+    /// Every call works on its node and waits here; two hundred nodes can be worked on together.
+    fn concurrency(&self) -> usize {
+        256
+    }
+
     fn kinds(&self) -> Vec<KindSchema> {
         vec![
             artifact::schema(),

@@ -5,6 +5,8 @@
 //! and `terraform`, when it is on the path, plans the same graph of `terraform_data` as the anchor.
 
 mod aws;
+mod cloud;
+mod makespan;
 mod noop;
 mod shapes;
 mod terraform;
@@ -33,8 +35,11 @@ fn main() -> ExitCode {
         ["noop-plan", n] => one_plan(number(n), true),
         ["apply", n] => one_apply(number(n)),
         ["aws", program] => aws::run(program),
+        ["makespan", n] => makespan::report(number(n)),
         _ => {
-            eprintln!("usage: cloudtik-bench all [CLOUDTIK] | plan N | noop-plan N | apply N | aws CLOUDTIK");
+            eprintln!(
+                "usage: cloudtik-bench all [CLOUDTIK] | plan N | noop-plan N | apply N | makespan WORKERS | aws CLOUDTIK"
+            );
             return ExitCode::from(64);
         }
     }
