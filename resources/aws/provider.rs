@@ -10,16 +10,20 @@ use async_trait::async_trait;
 use cloudtik_core::{
     address::{Address, ProviderName},
     batch::BatchKey,
-    failure::{Failure, FailureKind},
+    failure::{Effect, Failure, FailureKind},
+    plan::OperationId,
     provider::{Call, Observed, Outcome, Provider, Refresh, Settled},
     schema::KindSchema,
     value::{Attrs, Value},
 };
 use futures::future::try_join_all;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -72,6 +76,9 @@ pub struct Aws {
     accounts: Arc<Mutex<BTreeMap<String, Account>>>,
     /// Passwords that the documents of this run hold, by database.
     passwords: Arc<Mutex<BTreeMap<Address, Password>>>,
+    /// Operations of this run whose create or update went all its way. What was found instead, after an answer was lost or
+    /// a run was killed, may lack what its create did after the first call.
+    finished: Arc<Mutex<BTreeSet<OperationId>>>,
     kinds: Arc<BTreeMap<&'static str, Box<dyn Kind>>>,
 }
 
@@ -84,6 +91,7 @@ impl Aws {
             clients: Arc::default(),
             accounts: Arc::default(),
             passwords: Arc::default(),
+            finished: Arc::default(),
             kinds: Arc::new(kinds),
         }
     }
@@ -95,6 +103,17 @@ impl Aws {
     /// Passwords go from the document to the call that needs them, and into no attribute.
     pub(crate) fn remember_password(&self, database: &Address, password: Password) {
         self.passwords.lock().unwrap_or_else(PoisonError::into_inner).insert(database.clone(), password);
+    }
+
+    fn finish<T>(&self, call: &Call, result: Result<T, Failure>) -> Result<T, Failure> {
+        if result.is_ok() {
+            self.finished.lock().unwrap_or_else(PoisonError::into_inner).insert(call.operation.clone());
+        }
+        result
+    }
+
+    fn is_finished(&self, call: &Call) -> bool {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner).contains(&call.operation)
     }
 
     /// The client for an object: that of its region, with the keys and endpoint of the workspace's documents.
@@ -126,7 +145,7 @@ impl Aws {
         let api = self.client(call.scope().workspace_name(), attributes).await;
         let api = api.map_err(|e| error::failure(&operation, &e))?;
         let password = self.passwords.lock().unwrap_or_else(PoisonError::into_inner).get(&call.address).cloned();
-        Ok(At { options: &self.options, api, call, operation, password })
+        Ok(At { options: &self.options, api, call, operation, password, made: AtomicBool::new(false) })
     }
 }
 
@@ -147,6 +166,8 @@ pub(crate) struct At<'a> {
     pub operation: String,
     /// What the document gives a database.
     pub password: Option<Password>,
+    /// Whether something exists now that was not there before.
+    made: AtomicBool,
 }
 
 impl At<'_> {
@@ -181,7 +202,16 @@ impl At<'_> {
     }
 
     pub async fn send(&self, request: Request) -> Result<Reply, Failure> {
-        self.api.call(request).await.map_err(|e| self.fail(&e))
+        self.call(request).await.map_err(|e| self.fail(&e))
+    }
+
+    async fn call(&self, request: Request) -> Result<Reply, ApiError> {
+        let makes = !request.repeatable();
+        let reply = self.api.call(request).await;
+        if makes && reply.is_ok() {
+            self.made.store(true, Ordering::Relaxed);
+        }
+        reply
     }
 
     /// Sends a change to an object that was made moments ago: "not found" is not believed for a while.
@@ -199,7 +229,7 @@ impl At<'_> {
     ) -> Result<Reply, Failure> {
         let mut pace = Pace::new(Duration::from_secs(5));
         loop {
-            match self.api.call(request.clone()).await {
+            match self.call(request.clone()).await {
                 Err(error) if passing(&error) && pace.waited < PATIENCE => {
                     self.call.say(format!("waiting for {awaits}: {}", error.code()));
                     pace.pause(&*self.api).await;
@@ -337,7 +367,11 @@ impl Provider for Aws {
     }
 
     async fn create(&self, call: &Call) -> Result<Outcome, Failure> {
-        self.kind(call.kind())?.create(&self.at("create", call).await?).await
+        let at = self.at("create", call).await?;
+        let created = self.kind(call.kind())?.create(&at).await;
+        // What a later call of a create failed at is there all the same: made again, it would be there twice.
+        let made = at.made.into_inner();
+        self.finish(call, created.map_err(|failure| if made { failure.effect(Effect::Unknown) } else { failure }))
     }
 
     fn batch(&self, call: &Call) -> Option<BatchKey> {
@@ -346,7 +380,10 @@ impl Provider for Aws {
 
     async fn create_many(&self, calls: &[Call]) -> Vec<Result<Outcome, Failure>> {
         match self.together("create", calls).await {
-            Ok((kind, all)) => kind.create_many(&all).await,
+            Ok((kind, all)) => {
+                let created = kind.create_many(&all).await;
+                calls.iter().zip(created).map(|(call, created)| self.finish(call, created)).collect()
+            }
             Err(failure) => calls.iter().map(|_| Err(failure.clone())).collect(),
         }
     }
@@ -359,11 +396,16 @@ impl Provider for Aws {
     }
 
     async fn ready(&self, call: &Call) -> Result<Attrs, Failure> {
-        self.kind(call.kind())?.ready(&self.at("await", call).await?).await
+        let (kind, at) = (self.kind(call.kind())?, self.at("await", call).await?);
+        if !self.is_finished(call) {
+            self.finish(call, kind.update(&at).await)?;
+        }
+        kind.ready(&at).await
     }
 
     async fn update(&self, call: &Call) -> Result<Outcome, Failure> {
-        self.kind(call.kind())?.update(&self.at("update", call).await?).await
+        let updated = self.kind(call.kind())?.update(&self.at("update", call).await?).await;
+        self.finish(call, updated)
     }
 
     async fn delete(&self, call: &Call) -> Result<(), Failure> {

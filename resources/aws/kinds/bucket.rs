@@ -16,11 +16,12 @@ use crate::{
 };
 use async_trait::async_trait;
 use cloudtik_core::{
-    failure::{Failure, FailureKind},
+    failure::{Failure, FailureKind, Retry},
     provider::{Health, Observed, Outcome, Settled, Subject},
     schema::{Durations, KindSchema},
 };
 use futures::{StreamExt, TryStreamExt, stream};
+use std::time::Duration;
 
 pub(crate) struct Bucket;
 
@@ -39,12 +40,14 @@ fn outcome(name: &str) -> Outcome {
 #[async_trait]
 impl Kind for Bucket {
     fn schema(&self) -> KindSchema {
-        KindSchema::new("bucket").replace_on(&["region", "name"]).holds_data().takes(Durations {
+        let mut schema = KindSchema::new("bucket").replace_on(&["region", "name"]).holds_data().takes(Durations {
             create: 1500,
             ready: 0,
             update: 800,
             delete: 3000,
-        })
+        });
+        schema.consistency_window = Duration::from_secs(20);
+        schema
     }
 
     async fn observe(&self, _: &Options, api: &dyn Api, subjects: &[Subject]) -> Result<Vec<Observed>, ApiError> {
@@ -65,6 +68,10 @@ impl Kind for Bucket {
         let made = at.patiently(Request::CreateBucket { name: name.into() }, awaits, is_pending).await;
         let item = match (made, look(at, name).await?) {
             (Err(failure), Some(item)) if failure.kind == FailureKind::AlreadyExists => item,
+            // Made a moment ago by a call whose answer was lost, and not shown yet.
+            (Err(failure), None) if failure.kind == FailureKind::AlreadyExists => {
+                return Err(failure.retry(Retry::Backoff));
+            }
             (Err(failure), _) => return Err(failure),
             // Reads lag behind.
             (Ok(_), item) => item.unwrap_or_default(),

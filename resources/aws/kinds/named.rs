@@ -4,8 +4,8 @@
 //! marks say, and one without them is never taken for ours.
 
 use crate::{
-    api::{Api, ApiError, Filter, Item, Listing, Request, Tags},
-    error::is_absent,
+    api::{Api, ApiError, Cause, Filter, Item, Listing, Request, Tags},
+    error,
     provider::At,
     tags,
 };
@@ -42,9 +42,7 @@ pub(crate) async fn find(
 /// Sends a create. Where the name is taken, this resource's own object is returned: an answer was lost, or the service
 /// had not shown it yet. `what`: a role.
 pub(crate) async fn create(at: &At<'_>, request: Request, listing: Listing, what: &str) -> Result<Item, Failure> {
-    // What it is built on may have been made moments ago.
-    let passing = |error: &ApiError| is_absent(error) || error.code() == "InvalidSubnet";
-    let failure = match at.patiently(request, "what it needs to become visible", passing).await {
+    let failure = match at.patiently(request, "what it needs to become visible", is_young).await {
         Ok(reply) => return Ok(reply.item),
         Err(failure) if failure.kind != FailureKind::AlreadyExists => return Err(failure),
         Err(failure) => failure,
@@ -63,6 +61,15 @@ pub(crate) async fn create(at: &At<'_>, request: Request, listing: Listing, what
         // Reads lag behind.
         None => Err(failure.retry(Retry::Backoff)),
     }
+}
+
+/// Whether the service does not see yet what was made moments ago: RDS sees subnets and groups of EC2 later than EC2 does.
+fn is_young(error: &ApiError) -> bool {
+    let group = match &error.cause {
+        Cause::Service { code, message, .. } => code == "InvalidParameterValue" && message.contains("security group"),
+        _ => false,
+    };
+    group || error.code() == "InvalidSubnet" || error::is_absent(error)
 }
 
 /// What the create of this call left, found by name and told from others by its operation.
