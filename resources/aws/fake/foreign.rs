@@ -231,10 +231,12 @@ impl Fake {
     pub fn kill_instance(&self, id: &str) {
         let (place, now) = (self.home(), self.now());
         let mut world = self.world();
-        let turn = world.turn(&place, now);
-        if let Some(instance) = turn.region.instances.peek_mut(id) {
-            instance.course.turn(now, "terminated", &[]);
-            instance.reason = Some("Server.SpotInstanceTermination: Spot instance termination".into());
+        let mut turn = world.turn(&place, now);
+        let Some(instance) = turn.region.instances.peek_mut(id) else { return };
+        instance.course.turn(now, "terminated", &[]);
+        instance.reason = Some("Server.SpotInstanceTermination: Spot instance termination".into());
+        for (_, volume) in std::mem::take(&mut instance.volumes) {
+            turn.instance_left(&volume, now);
         }
     }
 

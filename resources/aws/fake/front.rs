@@ -39,6 +39,8 @@ pub enum What {
     Expired,
     /// The call succeeds, and what it made fails soon: instances end as `terminated`, a NAT gateway as `failed`.
     Stillborn,
+    /// The call never returns, done or not; [`Fake::stuck`] tells. Whoever then drops the run has killed the program here.
+    Stuck { done: bool },
 }
 
 /// One call as it reached the service.
@@ -69,6 +71,10 @@ struct Bucket {
 impl Front {
     pub fn fault(&mut self, fault: Fault) {
         self.faults.push(fault);
+    }
+
+    pub fn clear_faults(&mut self) {
+        self.faults.clear();
     }
 
     pub fn pending_faults(&self) -> usize {
@@ -130,6 +136,9 @@ impl Client {
             let cause = Cause::Transport { message: "connection refused".into(), sent: false };
             return Err(ApiError { action: action.into(), cause, request_id: None });
         }
+        if struck == (Some(What::Stuck { done: false })) {
+            return self.stick().await;
+        }
         self.admit(action, instances).await?;
         self.pass(half).await;
         if let Some(refusal) = self.refused(action, struck.as_ref()) {
@@ -143,6 +152,9 @@ impl Client {
             world.stillborn |= struck == Some(What::Stillborn);
             effect(&mut world.turn(&self.place, now))
         };
+        if struck == (Some(What::Stuck { done: true })) {
+            return self.stick().await;
+        }
         self.note(action, done.as_ref().err().map_or("", |refusal| &refusal.code));
         self.pass(half).await;
         match struck {
@@ -206,6 +218,11 @@ impl Client {
         if !time.is_zero() {
             tokio::time::sleep(time).await;
         }
+    }
+
+    async fn stick<T>(&self) -> T {
+        self.fake.shared.stuck.notify_one();
+        std::future::pending().await
     }
 
     fn note(&self, action: &'static str, code: &str) {

@@ -54,15 +54,35 @@ pub struct Fake {
 }
 
 struct Shared {
-    begun: Instant,
+    clock: Mutex<Clock>,
+    stuck: tokio::sync::Notify,
     world: Mutex<World>,
     front: Mutex<Front>,
+}
+
+/// The world's time goes on where it was when another runtime, whose clock starts anew, takes over.
+struct Clock {
+    since: Instant,
+    base: Duration,
+    last: Duration,
+}
+
+impl Clock {
+    fn now(&mut self) -> Duration {
+        let now = self.base + self.since.elapsed();
+        if now < self.last {
+            (self.since, self.base) = (Instant::now(), self.last);
+        }
+        self.last = self.last.max(now);
+        self.last
+    }
 }
 
 impl Fake {
     pub fn new(settings: Settings) -> Self {
         let (world, front) = (Mutex::new(World::new(settings)), Mutex::default());
-        Fake { shared: Arc::new(Shared { begun: Instant::now(), world, front }) }
+        let clock = Clock { since: Instant::now(), base: Duration::ZERO, last: Duration::ZERO };
+        Fake { shared: Arc::new(Shared { clock: Mutex::new(clock), stuck: Default::default(), world, front }) }
     }
 
     /// The client of an account, without a provider.
@@ -72,7 +92,7 @@ impl Fake {
 
     /// Since the world began, by the clock that pauses pass on.
     pub fn now(&self) -> Duration {
-        self.shared.begun.elapsed()
+        self.shared.clock.lock().unwrap_or_else(PoisonError::into_inner).now()
     }
 
     /// Changes limits, times and rates from now on.
@@ -83,6 +103,15 @@ impl Fake {
     /// Something goes wrong at a call that comes.
     pub fn fault(&self, fault: Fault) {
         self.front().fault(fault);
+    }
+
+    /// Returns when a call got stuck by [`What::Stuck`].
+    pub async fn stuck(&self) {
+        self.shared.stuck.notified().await;
+    }
+
+    pub fn clear_faults(&self) {
+        self.front().clear_faults();
     }
 
     /// Faults that have not struck yet.
