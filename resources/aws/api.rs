@@ -66,7 +66,7 @@ pub enum Listing {
     Instances,
     /// `state`, `size` (GiB), `type`, `iops`, `throughput`, `zone`, `instance`, `device`, `modification` (state of the last).
     Volumes,
-    /// `latest`, `default` (versions), `data` (the data of the default version, RunInstances form).
+    /// `name`, `latest`, `default` (versions), `data` (the data of the default version, in the form of RunInstances).
     LaunchTemplates,
     /// `cpus`, `memory_mib`, `gpus`, `gpu_name`, `architectures`. Id is the type's name.
     InstanceTypes,
@@ -277,8 +277,8 @@ pub enum Request {
         ids: Vec<String>,
         keys: Vec<String>,
     },
-    /// `config` in the service's own form (`ImageId`, `BlockDeviceMappings`, …), checked against its schema. `items` of
-    /// the answer: the instances, as in [`Listing::Instances`], in launch order; at least `least`.
+    /// `config` in the service's own form (`ImageId`, `BlockDeviceMappings`, … and `UserData` in base64), checked against its
+    /// schema. `items` of the answer: the instances, as in [`Listing::Instances`], in launch order; at least `least`.
     RunInstances {
         config: Json,
         least: usize,

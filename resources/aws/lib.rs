@@ -16,6 +16,8 @@ mod names;
 mod policies;
 mod provider;
 #[cfg(any(feature = "sdk", test))]
+mod query;
+#[cfg(any(feature = "sdk", test))]
 mod rate;
 #[cfg(any(feature = "sdk", test))]
 mod repeat;

@@ -1,4 +1,4 @@
-//! The shape of RunInstances: what a `node_config` may hold, and how it is written into a query.
+//! The shape of RunInstances: what a `node_config` may hold.
 //!
 //! The table is Amazon's own service model (`data/run-instances.json`, made by `data/make.py`), so every key of the service
 //! works without code for it. Instance types are left open: DescribeInstanceTypes knows them.
@@ -8,31 +8,31 @@ use cloudtik_core::{
     origin::{Entry, Tree, TreeValue},
 };
 use serde::Deserialize;
-use serde_json::Value as Json;
 use std::{collections::BTreeMap, sync::LazyLock};
 
 #[derive(Deserialize)]
-struct Table {
-    root: String,
-    structures: BTreeMap<String, BTreeMap<String, Member>>,
-    enums: BTreeMap<String, Vec<String>>,
+pub(crate) struct Table {
+    pub root: String,
+    pub structures: BTreeMap<String, BTreeMap<String, Member>>,
+    pub enums: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Deserialize)]
-struct Member {
-    /// A structure, an enumeration, or `string`, `integer`, `boolean`, `timestamp`.
+pub(crate) struct Member {
+    /// A structure, an enumeration, or `string`, `integer`, `number`, `boolean`, `timestamp`.
     #[serde(rename = "type")]
-    of: String,
+    pub of: String,
     #[serde(default)]
-    list: bool,
-    /// The name in the query, where it is another.
-    wire: Option<String>,
+    pub list: bool,
+    /// The name in the query, where it is another; of an answer the element's, where it does more than begin small.
+    #[cfg_attr(not(any(feature = "sdk", test)), allow(dead_code, reason = "nothing is sent"))]
+    pub wire: Option<String>,
     #[serde(default)]
     required: bool,
     deprecated: Option<String>,
 }
 
-static TABLE: LazyLock<Table> = LazyLock::new(|| {
+pub(crate) static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let mut table: Table = serde_json::from_str(include_str!("data/run-instances.json")).expect("checked by a test");
     // CloudTik's own keys beside the service's.
     let own = |of: &str, list| Member { of: of.into(), list, wire: None, required: false, deprecated: None };
@@ -173,52 +173,11 @@ fn hint<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String 
     }
 }
 
-/// The parameters of a query for `config`, a `node_config` without CloudTik's own keys.
-///
-/// Errors: what the service's shape has no place for, in words.
-pub(crate) fn query(config: &Json) -> Result<Vec<(String, String)>, String> {
-    let mut parameters = Vec::new();
-    structure(config, &TABLE.root, "", &mut parameters)?;
-    Ok(parameters)
-}
-
-fn structure(value: &Json, name: &str, path: &str, to: &mut Vec<(String, String)>) -> Result<(), String> {
-    let map = value.as_object().ok_or_else(|| format!("`{path}` is no map"))?;
-    for (key, value) in map {
-        let member = TABLE.structures.get(name).and_then(|members| members.get(key));
-        let member = member.ok_or_else(|| format!("RunInstances has no `{path}{key}`"))?;
-        let path = format!("{path}{}", member.wire.as_deref().unwrap_or(key));
-        match (member.list, value) {
-            (false, value) => leaf(value, &member.of, path, to)?,
-            (true, Json::Array(items)) => {
-                for (at, item) in items.iter().enumerate() {
-                    leaf(item, &member.of, format!("{path}.{}", at + 1), to)?;
-                }
-            }
-            (true, _) => return Err(format!("`{path}` is no list")),
-        }
-    }
-    Ok(())
-}
-
-fn leaf(value: &Json, of: &str, path: String, to: &mut Vec<(String, String)>) -> Result<(), String> {
-    if TABLE.structures.contains_key(of) {
-        return structure(value, of, &format!("{path}."), to);
-    }
-    let text = match value {
-        Json::String(text) => text.clone(),
-        Json::Bool(_) | Json::Number(_) => value.to_string(),
-        _ => return Err(format!("`{path}` is neither text nor number")),
-    };
-    to.push((path, text));
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use cloudtik_core::origin::Origin;
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
     use std::sync::Arc;
 
     fn tree(json: &Json) -> Tree {
@@ -312,27 +271,5 @@ mod tests {
         for (config, said) in cases {
             assert_eq!(problems(config), [said]);
         }
-    }
-
-    #[test]
-    fn a_query_has_the_names_of_the_service() {
-        let config = json!({
-            "BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 200, "Encrypted": true}}],
-            "NetworkInterfaces": [{"DeviceIndex": 0, "Groups": ["sg-1", "sg-2"]}],
-            "IamInstanceProfile": {"Arn": "a"}, "DisableApiTermination": false,
-        });
-        let pairs: BTreeMap<String, String> = query(&config).unwrap().into_iter().collect();
-        let expected = [
-            ("BlockDeviceMapping.1.DeviceName", "/dev/sda1"),
-            ("BlockDeviceMapping.1.Ebs.Encrypted", "true"),
-            ("BlockDeviceMapping.1.Ebs.VolumeSize", "200"),
-            ("DisableApiTermination", "false"),
-            ("IamInstanceProfile.Arn", "a"),
-            ("NetworkInterface.1.DeviceIndex", "0"),
-            ("NetworkInterface.1.SecurityGroupId.1", "sg-1"),
-            ("NetworkInterface.1.SecurityGroupId.2", "sg-2"),
-        ];
-        assert_eq!(pairs, expected.map(|(k, v)| (k.into(), v.into())).into());
-        assert!(query(&json!({"Nope": 1})).is_err());
     }
 }

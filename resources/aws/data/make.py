@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""Makes run-instances.json: the shape of RunInstances as Amazon describes it.
+"""Makes run-instances.json, what RunInstances takes, and launch-template-data.json, what a launch template answers.
 
 Source: the EC2 service model (API version 2016-11-15) that comes with botocore, Apache-2.0. Names, types and enumerations
 only. Made with botocore 1.44.8:
 
-    python3 -m venv v && v/bin/pip install botocore==1.44.8 && v/bin/python make.py > run-instances.json
+    python3 -m venv v && v/bin/pip install botocore==1.44.8
+    v/bin/python make.py RunInstancesRequest > run-instances.json
+    v/bin/python make.py ResponseLaunchTemplateData > launch-template-data.json
 """
 import gzip
 import json
 import pathlib
+import sys
 
 import botocore
 
@@ -21,10 +24,17 @@ OPEN = {"InstanceType"}
 structures, enums = {}, {}
 
 
+is_answer = sys.argv[1].startswith("Response")
+
+
 def wire(name, member):
-    """The name in the query, by the rules of protocol `ec2`."""
+    """The name in the query or, of an answer, the XML element's, by the rules of protocol `ec2`."""
     located = member.get("locationName", name)
-    return member.get("queryName") or located[0].upper() + located[1:]
+    return located if is_answer else member.get("queryName") or located[0].upper() + located[1:]
+
+
+def expected(name):
+    return name[0].lower() + name[1:] if is_answer else name
 
 
 def visit(name):
@@ -47,7 +57,7 @@ def entry(key, member, owner):
     found = {"type": visit(shape["member"]["shape"] if listed else member["shape"])}
     if listed:
         found["list"] = True
-    if wire(key, member) != key:
+    if wire(key, member) != expected(key):
         found["wire"] = wire(key, member)
     if key in owner.get("required", []):
         found["required"] = True
@@ -56,7 +66,7 @@ def entry(key, member, owner):
     return found
 
 
-root = visit("RunInstancesRequest")
+root = visit(sys.argv[1])
 
 
 def lines(table):

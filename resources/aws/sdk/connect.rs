@@ -120,10 +120,10 @@ async fn region(imds: Option<&imds::Client>) -> Result<String, ApiError> {
     if let Some(region) = chain.region().await {
         return Ok(region.to_string());
     }
-    if let Some(imds) = imds {
-        if let Ok(region) = imds.get("/latest/meta-data/placement/region").await {
-            return Ok(region.as_ref().to_owned());
-        }
+    if let Some(imds) = imds
+        && let Ok(region) = imds.get("/latest/meta-data/placement/region").await
+    {
+        return Ok(region.as_ref().to_owned());
     }
     let message = "no region: set `provider.region`, AWS_REGION, or `region` in the profile";
     Err(ApiError { action: "connect".into(), cause: Cause::Credentials(message.into()), request_id: None })

@@ -73,7 +73,7 @@ impl Sdk {
             }
             Listing::Peerings => {
                 let call = || ec2.describe_vpc_peering_connections().set_filters(all.clone());
-                let item = |p| is_there(peering(p));
+                let item = |p| is_peering(peering(p));
                 paged!("DescribeVpcPeeringConnections", call(), 1000, vpc_peering_connections, item)
             }
             Listing::KeyPairs => {
@@ -168,10 +168,13 @@ pub(super) fn pairs(tags: &[Tag]) -> Tags {
     super::item::tags(tags.iter().map(|tag| (tag.key(), tag.value())))
 }
 
-/// Objects that are gone are shown for an hour.
+/// What is gone is shown for an hour; a peering that came to nothing, too.
 fn is_there(item: Item) -> Option<Item> {
-    (!matches!(item.text("state"), "deleted" | "failed" | "expired" | "rejected") || !item.text("failure").is_empty())
-        .then_some(item)
+    (item.text("state") != "deleted").then_some(item)
+}
+
+fn is_peering(item: Item) -> Option<Item> {
+    (!matches!(item.text("state"), "deleted" | "failed" | "expired" | "rejected")).then_some(item)
 }
 
 pub(super) fn vpc(vpc: &Vpc) -> Item {

@@ -1,10 +1,10 @@
-//! RunInstances with whatever the service's own shape has: the query is written from the table in [`crate::schema`].
+//! RunInstances with whatever the service's own shape has: the query is written from the table behind [`crate::query`].
 
 use super::{Sdk, ec2_items::instance, malformed};
 use crate::{
     api::{ApiError, Item},
+    query,
     repeat::Nature,
-    schema,
 };
 use aws_smithy_types::body::SdkBody;
 use serde_json::Value as Json;
@@ -49,7 +49,7 @@ impl Sdk {
 /// `&Name=value` of everything in `config`.
 fn parameters(config: &Json) -> Result<String, String> {
     let mut text = String::new();
-    for (name, value) in schema::query(config)? {
+    for (name, value) in query::parameters(config)? {
         text.push('&');
         text.push_str(&name);
         text.push('=');

@@ -246,7 +246,8 @@ async fn machines_are_launched_with_all_that_the_service_knows() {
     assert_eq!(seen.tags, tags("k"));
 
     let owners = vec!["amazon".to_owned()];
-    let image = aws.list(Listing::Images { owners }, &[Filter::is("architecture", "x86_64")]).await.remove(0);
+    let wanted = [Filter::is("architecture", "x86_64"), Filter::is("name", "al2023-ami-minimal-*")];
+    let image = aws.list(Listing::Images { owners }, &wanted).await.remove(0);
     has(&image, &[("state", "available".into()), ("architecture", "x86_64".into())]);
     let types = aws.list(Listing::InstanceTypes, &[Filter::new("instance-type", ["m5.large", "g4dn.xlarge"])]).await;
     let kind = |name: &str| types.iter().find(|t| t.id == name).unwrap();
@@ -566,6 +567,42 @@ async fn a_database() {
 }
 
 #[tokio::test]
+async fn a_launch_template_reads_as_what_is_launched_with_it() {
+    let aws = Aws::start(Settings::default()).await;
+    let made = r"
+import boto3
+ec2 = boto3.client('ec2')
+first = {'InstanceType': 't3.micro'}
+second = {
+    'InstanceType': 'm5.large', 'EbsOptimized': True, 'SecurityGroupIds': ['sg-1', 'sg-2'],
+    'BlockDeviceMappings': [{'DeviceName': '/dev/sda1', 'Ebs': {'VolumeSize': 99, 'VolumeType': 'gp3'}}],
+    'TagSpecifications': [{'ResourceType': 'instance', 'Tags': [{'Key': 'a', 'Value': 'b & c'}]}],
+}
+marks = [{'ResourceType': 'launch-template', 'Tags': [{'Key': 'Name', 'Value': 'lt'}]}]
+id = ec2.create_launch_template(LaunchTemplateName='lt', LaunchTemplateData=first, TagSpecifications=marks)
+id = id['LaunchTemplate']['LaunchTemplateId']
+ec2.create_launch_template_version(LaunchTemplateId=id, LaunchTemplateData=second)
+ec2.modify_launch_template(LaunchTemplateId=id, DefaultVersion='2')
+ec2.create_launch_template_version(LaunchTemplateId=id, LaunchTemplateData=first)
+";
+    let mut python = aws.strict.python();
+    python.args(["-c", made]).envs(aws.strict.environment()).env("AWS_DEFAULT_REGION", REGION);
+    assert!(python.status().unwrap().success());
+    let seen = aws.one(Listing::LaunchTemplates, "launch-template-name", "lt").await;
+    has(&seen, &[("name", "lt".into()), ("default", 2.into()), ("latest", 3.into())]);
+    assert_eq!(seen.tags["Name"], "lt");
+    let data = json!({
+        "InstanceType": "m5.large", "EbsOptimized": true, "SecurityGroupIds": ["sg-1", "sg-2"],
+        "BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 99, "VolumeType": "gp3"}}],
+        "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "a", "Value": "b & c"}]}],
+    });
+    for (key, value) in data.as_object().unwrap() {
+        let seen = seen.fields["data"].as_map().unwrap().get(key);
+        assert_eq!(seen, Some(&Value::from(value.clone())), "{key}");
+    }
+}
+
+#[tokio::test]
 async fn lists_are_whole_however_short_the_pages_are() {
     let aws = Aws::start(Settings { page_size: 5, ..Settings::default() }).await;
     for n in 0..12 {
@@ -577,7 +614,7 @@ async fn lists_are_whole_however_short_the_pages_are() {
         assert!(aws.list(listing, &[]).await.len() >= 12);
     }
     let images = Listing::Images { owners: vec!["amazon".into()] };
-    assert!(aws.list(images, &[Filter::is("architecture", "arm64")]).await.len() > 5);
+    assert!(aws.list(images, &[Filter::is("name", "Windows_Server-20*")]).await.len() > 5);
     let calls = aws.strict.counts();
     assert!(calls["ec2:DescribeVpcs"] >= 3, "{calls:?}");
 }
@@ -649,4 +686,102 @@ async fn what_never_got_on_its_way_says_so() {
         let error = fails(&*api, vpc("10.0.0.0/16")).await;
         assert!(matches!(error.cause, Cause::Transport { sent: false, .. }), "{endpoint}: {error:?}");
     }
+}
+
+/// What [`child`] says in an environment that has nothing but `variables`.
+fn said(variables: &[(&str, String)]) -> Vec<String> {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "child", "--ignored", "--nocapture"]).env_clear();
+    for nothing in ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"] {
+        command.env(nothing, "/dev/null");
+    }
+    let output = command.envs(variables.iter().map(|(k, v)| (k, v))).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines: Vec<String> = text.lines().filter_map(|line| line.strip_prefix("> ")).map(String::from).collect();
+    assert!(!lines.is_empty(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    lines
+}
+
+/// Where a client without a document gets: region, account, a bucket's region, the machine.
+#[tokio::test]
+#[ignore = "run by the tests below, in environments of their own"]
+async fn child() {
+    let api = match Connector::default().connect(&Account::default()).await {
+        Ok(api) => api,
+        Err(error) => return println!("> {:?}", error.cause),
+    };
+    println!("> region {}", api.region());
+    if std::env::var("AWS_EC2_METADATA_SERVICE_ENDPOINT").is_ok() {
+        return println!("> here {:?}", api.here().await.unwrap());
+    }
+    match api.list(&Listing::Caller, &[]).await {
+        Ok(caller) => println!("> account {}", caller[0].id),
+        Err(error) => return println!("> {:?}", error.cause),
+    }
+    let bucket = api.list(&Listing::Buckets, &[Filter::is("name", "of-a-child")]).await;
+    println!("> bucket {:?}", bucket.unwrap().first().map(|b| b.text("region").to_owned()));
+}
+
+#[tokio::test]
+async fn without_a_document_it_goes_where_amazons_own_tools_go() {
+    let aws = Aws::start(Settings { rules: true, ..Settings::default() }).await;
+    aws.call(Request::CreateBucket { name: "of-a-child".into() }).await;
+    let reached = [format!("region {REGION}"), "account 123456789012".into(), format!("bucket Some({REGION:?})")];
+    assert_eq!(said(&aws.strict.environment()), reached);
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config");
+    let keys = r#"{"Version": 1, "AccessKeyId": "test", "SecretAccessKey": "test"}"#;
+    let profile = format!(
+        "[profile p]\nregion = {REGION}\nservices = here\ncredential_process = echo '{keys}'\n[services here]\n\
+         sts =\n  endpoint_url = {0}\ns3 =\n  endpoint_url = {0}\n",
+        aws.strict.endpoint()
+    );
+    std::fs::write(&file, profile).unwrap();
+    let file = ("AWS_CONFIG_FILE", file.to_str().unwrap().to_owned());
+    let path = ("PATH", std::env::var("PATH").unwrap());
+    assert_eq!(said(&[("AWS_PROFILE", "p".into()), file, path]), reached);
+}
+
+#[test]
+fn what_is_missing_is_told_and_nothing_waits_for_it() {
+    let off = ("AWS_EC2_METADATA_DISABLED", "true".to_owned());
+    let nowhere = said(std::slice::from_ref(&off));
+    assert!(nowhere[0].starts_with("Credentials(\"no region: set `provider.region`"), "{nowhere:?}");
+    let nobody = said(&[off, ("AWS_REGION", REGION.into())]);
+    assert!(nobody[1].starts_with("Credentials(") && nobody[1].contains("no credentials found in chain"), "{nobody:?}");
+    let closed = "http://127.0.0.1:1".to_owned();
+    let elsewhere = said(&[("AWS_REGION", REGION.into()), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", closed)]);
+    assert_eq!(elsewhere[1], "here None");
+}
+
+/// A metadata service that wants a token (version 2) and knows two things.
+fn metadata() -> String {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            let head: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+            let token = head.iter().any(|line| line.eq_ignore_ascii_case("x-aws-ec2-metadata-token: t-1"));
+            let (status, body) = match head.first().map(String::as_str).unwrap_or_default() {
+                line if line.starts_with("PUT /latest/api/token ") => (200, "t-1"),
+                line if token && line.starts_with("GET /latest/meta-data/instance-id ") => (200, "i-0123"),
+                line if token && line.starts_with("GET /latest/meta-data/placement/region ") => (200, "eu-north-1"),
+                _ => (401, ""),
+            };
+            let more = "x-aws-ec2-metadata-token-ttl-seconds: 60\r\nconnection: close";
+            let length = body.len();
+            let _ = write!(stream, "HTTP/1.1 {status} -\r\ncontent-length: {length}\r\n{more}\r\n\r\n{body}");
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn on_a_machine_of_aws_it_knows_where_it_is() {
+    let there = said(&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata())]);
+    assert_eq!(there, ["region eu-north-1", "here Some(\"i-0123\")"]);
 }
