@@ -169,7 +169,7 @@ fn a_lost_answer_makes_nothing_twice() {
     }
 }
 
-/// The first of `kinds` at every call, and one of the others; all of them with `EVERY_FAULT=1`, which takes minutes.
+/// The first of `kinds` at every call, and one of the others; all of them with `EVERY_FAULT=1`, which takes twice as long.
 fn faults(calls: usize, kinds: &[What]) -> Vec<(usize, What)> {
     let all = std::env::var_os("EVERY_FAULT").is_some();
     let (first, others) = kinds.split_first().unwrap();
