@@ -7,6 +7,9 @@ use cloudtik_core::failure::{Failure, FailureKind};
 use russh::keys::{Algorithm, HashAlg, PublicKey};
 use std::borrow::Cow;
 
+/// How a hint names the `connection` of a machine whose address in the documents is not known where it is written.
+pub const SOME_CONNECTION: &str = "connection.<node>";
+
 /// `algorithm base64`, without a comment.
 pub fn line(key: &PublicKey) -> String {
     let mut bare = key.clone();
@@ -55,10 +58,10 @@ pub fn algorithms(pinned: &[PublicKey]) -> Cow<'static, [Algorithm]> {
 pub fn changed(operation: String, shown: &str, pinned: &[PublicKey]) -> Failure {
     let known: Vec<String> = pinned.iter().map(fingerprint).collect();
     let message = format!("its host key is {shown}, and {} is pinned; nothing was sent to it", known.join(", "));
-    Failure::new(FailureKind::Denied, operation, message).hint(
+    Failure::new(FailureKind::Denied, operation, message).hint(format!(
         "either another machine answers at this address, or this one was made anew; if you know that it was: \
-         `cloudtik apply --replace connection.<node>` with the documents learns the new key",
-    )
+         `cloudtik apply --replace {SOME_CONNECTION}` with the documents learns the new key",
+    ))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::{
     host::{SshConnector, failed},
+    host_key,
     link::Link,
     process,
     target::Target,
@@ -124,7 +125,7 @@ impl Provider for SshProvider {
                 _ => Duration::ZERO,
             };
             if patience.is_zero() {
-                return Err(failure.retry(Retry::Never));
+                return Err(named(failure.retry(Retry::Never), call));
             }
             call.say(format!("ssh on {name}: {}", failure.message));
             tokio::time::sleep(pause.min(patience)).await;
@@ -143,6 +144,12 @@ impl Provider for SshProvider {
     async fn settle(&self, call: &Call) -> Result<Settled, Failure> {
         Ok(Settled::Found(self.create(call).await?))
     }
+}
+
+/// A hint that is about a node in general is about this one.
+fn named(mut failure: Failure, call: &Call) -> Failure {
+    failure.hint = failure.hint.map(|hint| hint.replace(host_key::SOME_CONNECTION, &call.address.short()));
+    failure
 }
 
 /// What the machine showed before, when it is still the same one.

@@ -40,19 +40,15 @@ pub(crate) struct Wrapped {
 
 pub(crate) fn wrap(command: &Command) -> Result<Wrapped, Failure> {
     let mark = mark();
-    let mut script = String::from("exec 3<&0 4>&2 2>/dev/null\n");
-    script += &setting(command)?;
-    script += &format!("echo {mark} $$; echo {mark} $$ >&4\n{}", enter(command, "2>&4"));
-    let program = program(command)?;
+    let run = run(command)?;
+    let mut script = format!("exec 3<&0 4>&2 2>/dev/null\necho {mark} $$; echo {mark} $$ >&4\n");
     let length = command.stdin.len();
     if length == 0 {
-        script +=
-            &format!("({WATCH}) <&3 3<&- 4>&- >/dev/null &\n(exec {program}) </dev/null 3<&- 2>&4 4>&-\nexit $?\n");
+        script += &format!("({WATCH}) <&3 3<&- 4>&- >/dev/null &\n({run}) </dev/null 3<&- 2>&4 4>&-\nexit $?\n");
     } else {
         let feed = format!("if head -c {length} <&3; then read -r x <&3; [ \"$x\" = {mark} ] || kill -KILL 0; fi");
         script +=
-            &format!("{{ {{ {feed}; exec <&3 >/dev/null; {WATCH}; }} 4>&- & }} | (exec {program}) 3<&- 2>&4 4>&-\n");
-        script += "exit $?\n";
+            &format!("{{ {{ {feed}; exec <&3 >/dev/null; {WATCH}; }} 4>&- & }} | ({run}) 3<&- 2>&4 4>&-\nexit $?\n");
     }
     script += &format!("{mark}\n");
     let line = format!("exec /bin/sh -c {} cloudtik {mark}", quote(READ));
@@ -63,31 +59,25 @@ pub(crate) fn wrap(command: &Command) -> Result<Wrapped, Failure> {
 /// A command for a terminal. Its standard input is the user's, so variables are in the line: visible over there until the
 /// shell has become the command, some milliseconds later.
 pub(crate) fn line(command: &Command) -> Result<String, Failure> {
-    let script = format!("{}{}exec {}", setting(command)?, enter(command, ""), program(command)?);
-    Ok(format!("exec /bin/sh -c {}", quote(&script)))
+    Ok(format!("exec /bin/sh -c {}", quote(&run(command)?)))
+}
+
+/// The lines that become the command. Its variables are set here and no earlier: none of them is meant for our own shell.
+fn run(command: &Command) -> Result<String, Failure> {
+    let mut lines = String::new();
+    if let Some(dir) = &command.dir {
+        lines += &format!("CDPATH= cd -- {} >/dev/null || exit 126\n", quote(text("a folder", dir)?));
+    }
+    for (name, value) in variables(&command.env)? {
+        lines += &format!("export {name}={}\n", quote(text("a variable", value)?));
+    }
+    let words = command.argv.iter().map(|word| Ok(quote(text("an argument", word)?)));
+    Ok(format!("{lines}exec {}", words.collect::<Result<Vec<_>, Failure>>()?.join(" ")))
 }
 
 /// Ends the process group of a command whose shell has this number.
 pub(crate) fn kill(group: u32) -> String {
     format!("kill -KILL -{group}")
-}
-
-fn setting(command: &Command) -> Result<String, Failure> {
-    let mut lines = String::new();
-    for (name, value) in variables(&command.env)? {
-        lines += &format!("export {name}={}\n", quote(text("a variable", value)?));
-    }
-    Ok(lines)
-}
-
-fn enter(command: &Command, redirect: &str) -> String {
-    let to = |dir| format!("CDPATH= cd -- {} {redirect} >/dev/null || exit 126\n", quote(dir));
-    command.dir.as_deref().map(to).unwrap_or_default()
-}
-
-fn program(command: &Command) -> Result<String, Failure> {
-    let words = command.argv.iter().map(|word| Ok(quote(text("an argument", word)?)));
-    Ok(words.collect::<Result<Vec<_>, Failure>>()?.join(" "))
 }
 
 fn variables(env: &BTreeMap<String, String>) -> Result<&BTreeMap<String, String>, Failure> {
@@ -184,6 +174,19 @@ mod tests {
             assert_eq!(after_mark(&wrapped, &output.stdout), "one\0two\n");
             assert_eq!(output.status.code(), Some(0));
             assert_eq!(after_mark(&wrapped, &output.stderr), "");
+        }
+    }
+
+    #[test]
+    fn the_variables_of_a_command_are_not_those_of_the_shell() {
+        let mut command = Command::new(["/bin/cat"]).stdin(b"in\n".to_vec());
+        for name in ["PATH", "IFS", "LD_PRELOAD", "x", "l", "c"] {
+            command.env.insert(name.into(), "/nowhere".into());
+        }
+        for shell in shells() {
+            let wrapped = wrap(&command).unwrap();
+            let output = sh(shell, &wrapped, &[b"in\n".as_slice(), &wrapped.end].concat());
+            assert_eq!(after_mark(&wrapped, &output.stdout), "in\n", "{shell}");
         }
     }
 

@@ -130,6 +130,7 @@ async fn what_was_learnt_is_pinned_until_the_machine_is_another_one() {
     let since = Instant::now();
     let failure = world.apply(&attributes, Some(&record)).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Denied, "{failure}");
+    assert!(failure.hint.unwrap().contains("--replace connection.head`"));
     assert!(since.elapsed() < Duration::from_secs(5));
     // Made anew, or moved elsewhere, it is learnt again.
     let fresh = world.apply(&attributes, None).await.unwrap();
