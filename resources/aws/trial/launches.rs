@@ -95,3 +95,59 @@ async fn a_machine_that_dies_while_it_starts_says_why_at_once() {
     complete(trial.apply(&text).await);
     assert_eq!(trial.plan(&text).await, [""; 0]);
 }
+
+/// How many things of each kind there are, by the prefix of their ids.
+fn census(trial: &Trial) -> BTreeMap<&'static str, usize> {
+    let mut census = BTreeMap::new();
+    for existing in trial.fake.world_picture().into_values() {
+        *census.entry(existing.kind).or_default() += 1;
+    }
+    census
+}
+
+#[tokio::test(start_paused = true)]
+async fn whichever_answer_is_lost_the_world_becomes_the_same() {
+    let text = cluster("", 2, WORKER);
+    let whole = Trial::with(&text).await;
+    let changes = whole.fake.take_log().iter().filter(|logged| !is_read(logged.action)).count();
+    for what in [What::LostAnswer, What::FailsBefore] {
+        for nth in 1..=changes {
+            let trial = Trial::new();
+            trial.fake.fault(Fault { action: "*".into(), nth, what: what.clone() });
+            let first = trial.apply(&text).await;
+            trial.wait(2).await;
+            // What was made and not finished is a difference that the next run mends.
+            complete(trial.apply(&text).await);
+            trial.wait(2).await;
+            assert_eq!(census(&trial), census(&whole), "{what:?} at change {nth}; failed: {:?}", failed(&first));
+            assert_eq!(trial.plan(&text).await, [""; 0], "{what:?} at change {nth}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whichever_delete_is_lost_nothing_is_left() {
+    let text = cluster("", 2, WORKER);
+    let whole = Trial::with(&text).await;
+    drop(whole.fake.take_log());
+    complete(whole.run("", Mode::Destroy).await);
+    let changes = whole.fake.take_log().iter().filter(|logged| !is_read(logged.action)).count();
+    // A region has a default network from the first look at it.
+    let empty = Trial::new();
+    empty.machines().await;
+    let before: Vec<String> = empty.fake.world_picture().into_keys().collect();
+    for nth in 1..=changes {
+        let trial = Trial::with(&text).await;
+        trial.fake.fault(Fault { action: "*".into(), nth, what: What::LostAnswer });
+        let first = trial.run("", Mode::Destroy).await;
+        trial.wait(2).await;
+        complete(trial.run("", Mode::Destroy).await);
+        trial.wait(60).await;
+        let left: Vec<String> = trial.fake.world_picture().into_keys().collect();
+        assert_eq!(left, before, "lost at change {nth}; failed: {:?}", failed(&first));
+    }
+}
+
+fn is_read(action: &str) -> bool {
+    ["Describe", "List", "Get", "Head"].iter().any(|verb| action.starts_with(verb))
+}
