@@ -3,6 +3,7 @@
 //! A create is a call that is tagged with its operation (or carries it as client token), then calls that may all be
 //! repeated. What a kind cannot finish at once shows as a difference in the next refresh and is mended by `update`.
 
+mod attachment;
 mod bucket;
 pub(crate) mod database;
 mod db_subnet_group;
@@ -106,6 +107,7 @@ pub(crate) fn all() -> Vec<Box<dyn Kind>> {
         Box::new(key_pair::KeyPair),
         Box::<instance::Instance>::default(),
         Box::new(volume::Volume),
+        Box::new(attachment::Attachment),
         Box::new(endpoint::Endpoint),
     ]
 }

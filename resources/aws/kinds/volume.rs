@@ -71,10 +71,6 @@ impl Kind for Volume {
                     attributes.insert(name.into(), value.clone());
                 }
             }
-            // Unset where it is free.
-            for name in ["instance", "device"].into_iter().filter(|name| known(name)) {
-                attributes.insert(name.into(), item.fields.get(name).cloned().unwrap_or_default());
-            }
             Seen { attributes, outputs: outputs(item), healthy: Health::Ok }
         }))
     }
@@ -95,27 +91,12 @@ impl Kind for Volume {
         Ok(Outcome { id: item.id.clone(), outputs: attrs([("id", item.id.as_str().into()), ("zone", zone)]) })
     }
 
-    /// Attached to its machine, wherever it was before.
     async fn ready(&self, at: &At<'_>) -> Result<Attrs, Failure> {
-        let item = settled(at).await?;
-        let wanted = at.text("instance")?;
-        if item.text("instance") != wanted {
-            if item.text("state") == "in-use" {
-                detach(at).await?;
-            }
-            let request = Request::AttachVolume {
-                volume: item.id.clone(),
-                instance: wanted.into(),
-                device: at.text("device")?.into(),
-            };
-            at.patiently(request, "its machine to run", |error| error.code().starts_with("Incorrect")).await?;
-            attached(at).await?;
-        }
-        Ok(outputs(&item))
+        Ok(outputs(&made(at, at.id()).await?))
     }
 
     async fn update(&self, at: &At<'_>) -> Result<Outcome, Failure> {
-        let item = settled(at).await?;
+        let item = made(at, at.id()).await?;
         instance::modify(at, &item, LIVE.map(|name| (name, at.attribute(name).clone()))).await?;
         at.retag(at.id()).await?;
         Ok(Outcome::default())
@@ -125,7 +106,7 @@ impl Kind for Volume {
         let there = at.one(Listing::Volumes, &[Filter::is("volume-id", at.id()), lives()]).await?;
         let Some(item) = there else { return Ok(()) };
         if item.text("state") == "in-use" {
-            detach(at).await?;
+            detach(at, &item.id).await?;
         }
         at.remove(Request::DeleteVolume { volume: item.id }).await
     }
@@ -135,11 +116,11 @@ impl Kind for Volume {
     }
 }
 
-async fn until(at: &At<'_>, awaits: &str, done: fn(&str) -> bool) -> Result<Item, Failure> {
-    let filters = [Filter::is("volume-id", at.id())];
+async fn until(at: &At<'_>, volume: &str, awaits: &str, done: fn(&str) -> bool) -> Result<Item, Failure> {
+    let filters = [Filter::is("volume-id", volume)];
     let gone = |state: &str| {
-        let what = format!("volume {} is {state}", at.id());
-        Failure::new(FailureKind::Other, &at.operation, what).hint("run the same command again")
+        Failure::new(FailureKind::Other, &at.operation, format!("volume {volume} is {state}"))
+            .hint("run the same command again")
     };
     let look = |item: Option<&Item>| match item.map(|item| item.text("state")) {
         Some(state @ ("error" | "deleting" | "deleted")) => Err(gone(state)),
@@ -150,19 +131,19 @@ async fn until(at: &At<'_>, awaits: &str, done: fn(&str) -> bool) -> Result<Item
     item.ok_or_else(|| gone("gone"))
 }
 
-async fn settled(at: &At<'_>) -> Result<Item, Failure> {
-    until(at, "the volume to be made", |state| matches!(state, "available" | "in-use")).await
+pub(super) async fn made(at: &At<'_>, volume: &str) -> Result<Item, Failure> {
+    until(at, volume, "the volume to be made", |state| matches!(state, "available" | "in-use")).await
+}
+
+pub(super) async fn attached(at: &At<'_>, volume: &str) -> Result<Item, Failure> {
+    until(at, volume, "the volume to reach its machine", |state| state == "in-use").await
 }
 
 /// Takes it off its machine, which may be on its way out and let go of it by itself.
-async fn detach(at: &At<'_>) -> Result<(), Failure> {
-    match at.send(Request::DetachVolume { volume: at.id().into() }).await {
+pub(super) async fn detach(at: &At<'_>, volume: &str) -> Result<(), Failure> {
+    match at.send(Request::DetachVolume { volume: volume.into() }).await {
         Err(failure) if failure.kind != FailureKind::InUse => return Err(failure),
         _ => {}
     }
-    until(at, "the volume to leave its machine", |state| state == "available").await.map(drop)
-}
-
-async fn attached(at: &At<'_>) -> Result<Item, Failure> {
-    until(at, "the volume to reach its machine", |state| state == "in-use").await
+    until(at, volume, "the volume to leave its machine", |state| state == "available").await.map(drop)
 }

@@ -327,8 +327,6 @@ impl Model<'_> {
             let mut volume = attrs([
                 ("region", Value::text(&self.region)),
                 ("zone", Value::reference_created(&subnet, "zone")),
-                ("instance", created(instance)),
-                ("device", device.into()),
                 ("tags", names::tags(&self.scope, [(tags::NAME, name.as_str())])),
             ]);
             volume.extend(volume_spec(&disk, machine.kind)?);
@@ -336,9 +334,24 @@ impl Model<'_> {
             let lifecycle = Lifecycle { retain: true, prevent_destroy: true, ..Lifecycle::default() };
             let declaration = Declaration::new(address.clone(), &self.aws.name(), volume).lifecycle(lifecycle);
             self.all.insert(address.clone(), declaration.written_at(Some(&machine.kind.origin)));
-            volumes.push(address);
+            volumes.push(self.attachment(machine, instance, &address, &device));
         }
         Ok(volumes)
+    }
+
+    /// A resource of its own, so that the volume is built on nothing that goes.
+    fn attachment(&mut self, machine: &Machine, instance: &Address, volume: &Address, device: &str) -> Address {
+        let attributes = attrs([
+            ("region", Value::text(&self.region)),
+            ("volume", created(volume)),
+            ("instance", created(instance)),
+            ("device", device.into()),
+        ]);
+        let address = self.address("attachment", volume.name());
+        let lifecycle = Lifecycle { gone_with: Some(instance.clone()), ..Lifecycle::default() };
+        let declaration = Declaration::new(address.clone(), &self.aws.name(), attributes).lifecycle(lifecycle);
+        self.all.insert(address.clone(), declaration.written_at(Some(&machine.kind.origin)));
+        address
     }
 
     fn connection(&mut self, machine: &Machine, instance: &Address, volumes: &[Address]) -> Address {

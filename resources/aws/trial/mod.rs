@@ -94,6 +94,7 @@ impl Trial {
                 all.extend(match document {
                     Document::Workspace(workspace) => aws.workspace(&workspace).unwrap(),
                     Document::Cluster(cluster) => aws.cluster(&cluster).unwrap().0,
+                    Document::Storage(_) | Document::Database(_) => panic!("a workspace or a cluster"),
                 });
             }
         }
@@ -142,7 +143,10 @@ impl Trial {
             locks.insert(scope, lock);
         }
         // What holds data goes too.
-        let options = PlanOptions { delete_data: mode == Mode::Destroy, ..PlanOptions::default() };
+        let options = PlanOptions {
+            delete_data: (mode == Mode::Destroy).then(|| "bucket".to_owned()).into_iter().collect(),
+            ..PlanOptions::default()
+        };
         let plan = self.make(&aws, cluster, mode, &options).await;
         let plan = plan.unwrap_or_else(|problems| panic!("{problems:#?}"));
         let (_keep, interrupt) = watch::channel(Interrupt::No);
