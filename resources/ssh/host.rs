@@ -1,6 +1,7 @@
 //! Working on a machine over SSH.
 
 use crate::{
+    apart::Apart,
     config::SshConfig,
     interactive,
     link::{Link, Session},
@@ -123,7 +124,8 @@ impl Host for SshHost {
     }
 
     async fn connect(&self, host: &str, port: u16) -> Result<Box<dyn Duplex>, Failure> {
-        self.link().await?.dial(host, port).await
+        // Other machines' connections are always read; what a user forwards may not be.
+        Ok(Box::new(Apart::new(self.link().await?.dial(host, port).await?)))
     }
 }
 

@@ -5,6 +5,7 @@
 //! a few lines of `sh` (see [`wrapper`]), files are written by `cat`. Invariants: a machine that does not show one of its
 //! pinned keys is sent nothing; a command dies with the future that runs it, or with this process.
 
+mod apart;
 mod auth;
 mod client;
 mod config;

@@ -2,7 +2,7 @@
 
 use crate::support::Server;
 use cloudtik_access::{Moved, Said, download, forward, listen, socks, upload};
-use cloudtik_core::host::Host;
+use cloudtik_core::host::{Command, Host};
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
@@ -269,4 +269,24 @@ async fn a_proxy_connects_by_address_and_by_name_and_refuses_the_rest() {
     let mut chosen = [0; 2];
     stream.read_exact(&mut chosen).await.unwrap();
     assert_eq!(chosen, [5, 0xff], "passwords are not asked for");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_nobody_reads_holds_up_no_other() {
+    let server = Server::start();
+    let host: Arc<dyn Host> = server.host().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // Far more than is kept for a reader.
+    let flood = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        while stream.write_all(&[1; 1 << 16]).await.is_ok() {}
+    });
+    let mut held = host.connect("localhost", port).await.unwrap();
+    flood.await.unwrap();
+    assert_eq!(host.run(&Command::new(["echo", "on"])).await.unwrap().text(), "on\n");
+    // What was kept is still there, and then the stream is over.
+    let mut kept = Vec::new();
+    held.read_to_end(&mut kept).await.unwrap();
+    assert!(kept.len() >= 32 << 20, "{}", kept.len());
 }
