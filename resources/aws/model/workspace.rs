@@ -201,9 +201,10 @@ impl Model<'_> {
         }
         let name = self.config.group_name.clone().unwrap_or_else(|| format!("cloudtik-{}", self.workspace.name));
         let tags = self.names.tags(&name);
-        let peer = (self.config.network == Network::Peered)
-            .then(|| Value::reference(&self.working_network(), "cidr"))
-            .unwrap_or_default();
+        let peer = match self.config.network {
+            Network::Peered => Value::reference(&self.working_network(), "cidr"),
+            _ => Value::Unset,
+        };
         let attributes = [
             ("vpc", self.vpc()),
             ("vpc_cidr", Value::reference(&self.names.vpc(), "cidr")),
