@@ -18,6 +18,7 @@ mod formats;
 mod inherit;
 mod input;
 mod load;
+mod machines;
 mod mend;
 mod merge;
 mod model;

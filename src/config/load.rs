@@ -153,7 +153,7 @@ impl Loading<'_> {
         let clean = merged_well && !checked.iter().any(Diagnostic::is_error);
         self.found.extend(checked);
         if clean && inherited.complete {
-            match model::build(kind, &inherited) {
+            match model::build(kind, &inherited, self.options) {
                 Ok(mut document) => {
                     if self.options.purpose == Purpose::Plan {
                         self.found.extend(fetch::fetch(&mut document));

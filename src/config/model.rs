@@ -4,7 +4,7 @@
 //! understands stays a tree.
 
 use crate::{
-    Kind,
+    Kind, LoadOptions,
     file::{
         ClusterFile, DatabaseFile, InstanceResources, InstanceType, LocalNodeConfig, NodeTypeFile, Resource, Runtime,
         StorageFile,
@@ -22,10 +22,10 @@ use std::{collections::BTreeMap, sync::Arc};
 /// The least that `max_workers` is taken for when it is not given.
 const DEFAULT_MAX_WORKERS: u32 = 32;
 
-pub(crate) fn build(kind: Kind, document: &Inherited) -> Result<Document, Diagnostic> {
+pub(crate) fn build(kind: Kind, document: &Inherited, options: &LoadOptions) -> Result<Document, Diagnostic> {
     match kind {
         Kind::Workspace => workspace(document).map(Document::Workspace),
-        Kind::Cluster => cluster(document).map(|c| Document::Cluster(Box::new(c))),
+        Kind::Cluster => cluster(document, options).map(|c| Document::Cluster(Box::new(c))),
         Kind::Storage => belonging::<StorageFile>(document, "storage_name").map(Document::Storage),
         Kind::Database => belonging::<DatabaseFile>(document, "database_name").map(Document::Database),
     }
@@ -80,12 +80,12 @@ fn belonging<T: DeserializeOwned>(document: &Inherited, name: &str) -> Result<Be
     })
 }
 
-fn cluster(document: &Inherited) -> Result<Cluster, Diagnostic> {
+fn cluster(document: &Inherited, options: &LoadOptions) -> Result<Cluster, Diagnostic> {
     let tree = &document.tree;
     let (provider_type, provider, origin) = provider(document)?;
     let file: ClusterFile = typed(tree)?;
     let commands = commands(&file);
-    let mut nodes = node_types(tree, &file, &provider_type, &provider, &commands)?;
+    let mut nodes = node_types(tree, &file, &provider_type, &provider, &commands, options)?;
     let head_type = file.head_node_type.as_deref().unwrap_or_default();
     let head_at = nodes.iter().position(|n| n.name == head_type).ok_or_else(|| bug(tree, "no head"))?;
     let mut head = nodes.remove(head_at);
@@ -98,7 +98,7 @@ fn cluster(document: &Inherited) -> Result<Cluster, Diagnostic> {
         auth: file.auth.map(auth).unwrap_or_default(),
         head,
         workers: nodes,
-        runtime: selection(tree.get("runtime"))?,
+        runtime: selection(tree.get("runtime"), options)?,
         file_mounts: mounts(tree.get("file_mounts")),
         commands,
         origin,
@@ -155,6 +155,7 @@ fn node_types(
     provider_type: &str,
     provider: &Tree,
     cluster_commands: &Commands,
+    options: &LoadOptions,
 ) -> Result<Vec<NodeType>, Diagnostic> {
     let head = file.head_node_type.as_deref().unwrap_or_default();
     let is_worker = |name: &str| name != head;
@@ -180,7 +181,7 @@ fn node_types(
             config: config.clone(),
             cpus,
             memory_mib: memory.map(|bytes| bytes >> 20),
-            runtime: selection(merged_runtime(runtime, own.get("runtime")).as_ref())?,
+            runtime: selection(merged_runtime(runtime, own.get("runtime")).as_ref(), options)?,
             commands: type_commands(cluster_commands, node),
             origin: own.origin.clone(),
         });
@@ -223,14 +224,15 @@ fn offers(
     Ok((cpus.or(own.cpus).or(named_cpus), memory.or(own.memory.or(named_memory).map(|size| size.0))))
 }
 
-/// What `runtime` selects. Without the block: nothing.
-fn selection(runtime: Option<&Arc<Tree>>) -> Result<RuntimeSelection, Diagnostic> {
+/// What `runtime` selects, less defaults that nothing here can run. Without the block: nothing.
+fn selection(runtime: Option<&Arc<Tree>>, options: &LoadOptions) -> Result<RuntimeSelection, Diagnostic> {
     let mut selection = RuntimeSelection { types: Vec::new(), envs: BTreeMap::new(), config: BTreeMap::new() };
     let Some(runtime) = runtime else { return Ok(selection) };
     let file: Runtime = typed(runtime)?;
     selection.envs = file.envs.unwrap_or_default();
     if let Some(TreeValue::List(types)) = runtime.get("types").map(|t| &t.value) {
-        for (name, origin) in types.iter().filter_map(|t| Some((t.as_text()?, &t.origin))) {
+        let kept = types.iter().filter(|name| !semantic::left_out(name, options));
+        for (name, origin) in kept.filter_map(|t| Some((t.as_text()?, &t.origin))) {
             if !selection.types.iter().any(|(known, _)| known == name) {
                 selection.types.push((name.to_string(), origin.clone()));
             }

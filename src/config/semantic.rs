@@ -7,7 +7,7 @@ use crate::{
     inherit::Inherited,
     names::{LABEL, RUNTIMES, workspace_limit},
     overrides::COMMAND_LINE,
-    reference, schema, suggest, walk,
+    reference, schema, suggest, templates, walk,
 };
 use cloudtik_core::{Diagnostic, Tree, TreeValue, origin::Entry};
 use std::sync::Arc;
@@ -259,11 +259,26 @@ fn known_runtimes(options: &LoadOptions) -> impl Iterator<Item = &str> {
     options.runtimes.iter().map(String::as_str).chain(RUNTIMES.iter().copied())
 }
 
+/// Whether a name in `types` is the system's default and nothing here can run it: then nobody asked for it, and the rest
+/// of the document is as good without.
+pub(crate) fn left_out(name: &Tree, options: &LoadOptions) -> bool {
+    let missing = |text: &str| RUNTIMES.contains(&text) && !options.runtimes.contains(text);
+    options.purpose == Purpose::Plan && templates::is_default(&name.origin.file) && name.as_text().is_some_and(missing)
+}
+
 fn runtime_name(name: &str, place: &Tree, options: &LoadOptions) -> Option<Diagnostic> {
     if options.runtimes.contains(name) {
         return None;
     }
     let have: Vec<String> = options.runtimes.iter().map(|r| format!("`{r}`")).collect();
+    if left_out(place, options) {
+        return Some(
+            Diagnostic::warning("runtime-left-out", "a default runtime that there is no manifest for yet")
+                .at(&place.origin)
+                .detail(format!("`{name}` is left out; no document asks for it, the provider's defaults do"))
+                .hint("write `runtime: {types: [spark]}` to say what runs, or add a manifest under that name"),
+        );
+    }
     if RUNTIMES.contains(&name) {
         let diagnostic = match options.purpose {
             Purpose::Plan => Diagnostic::error("runtime-unavailable", "a runtime that there is no manifest for yet"),

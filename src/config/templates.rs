@@ -1,6 +1,6 @@
 //! Where templates come from: the user's folders first, then those shipped in the binary.
 
-use crate::{input, suggest};
+use crate::{input, machines, suggest};
 use cloudtik_core::{Diagnostic, Origin};
 use std::{
     path::{Path, PathBuf},
@@ -20,6 +20,10 @@ shipped![
     "workspace-defaults",
     "storage-defaults",
     "database-defaults",
+    "aws/defaults",
+    "aws/workspace-defaults",
+    "aws/storage-defaults",
+    "aws/database-defaults",
     "local/defaults",
     "local/workspace-defaults",
     "local/small",
@@ -27,6 +31,12 @@ shipped![
     "local/medium",
     "local/large",
 ];
+
+/// Whether an origin's file is one of the system's defaults.
+pub(crate) fn is_default(file: &str) -> bool {
+    let name = file.strip_prefix("template:").and_then(|name| name.rsplit('/').next());
+    name.is_some_and(|last| last == "defaults" || last.ends_with("-defaults"))
+}
 
 /// A template's text and the name that its origins carry.
 pub(crate) struct Template {
@@ -38,11 +48,11 @@ pub(crate) struct Template {
 
 /// The shipped template of that name.
 pub(crate) fn shipped(name: &str) -> Option<Template> {
-    let (name, text) = SHIPPED.iter().find(|(known, _)| *known == name)?;
+    let written = SHIPPED.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
     Some(Template {
         file: format!("template:{name}").into(),
-        text: (*text).into(),
-        system: name.rsplit('/').next().is_some_and(|last| last == "defaults" || last.ends_with("-defaults")),
+        text: written.or_else(|| machines::template(name))?,
+        system: is_default(&format!("template:{name}")),
     })
 }
 
@@ -76,7 +86,7 @@ fn missing(name: &str, folders: &[PathBuf], from: &Origin) -> Diagnostic {
         .at(from)
         .detail(format!("`{name}` is neither in a template folder nor shipped"));
     let mut known: Vec<String> = folders.iter().flat_map(|folder| names(folder)).collect();
-    known.extend(SHIPPED.iter().map(|(name, _)| name.to_string()));
+    known.extend(SHIPPED.iter().map(|(name, _)| *name).chain(machines::names()).map(String::from));
     known.sort();
     known.dedup();
     let plain = name.strip_suffix(".yaml").unwrap_or(name);

@@ -410,3 +410,45 @@ fn values_behind_references_reach_the_provider_and_are_secrets_and_are_not_shown
     let key = workspace.provider.at(&["credentials", "aws_credentials", "aws_secret_access_key"]).expect("the key");
     assert_eq!(key.as_text(), Some("${file:key}"), "nothing is fetched for a look");
 }
+
+/// The documents of the Python tool's getting-started page say nothing of runtimes, and its defaults name one that there
+/// is no manifest for: what nobody asked for is left out, what a document asks for is an error.
+#[test]
+fn a_default_runtime_that_cannot_run_is_left_out_and_one_that_was_asked_for_is_refused() {
+    let options = LoadOptions { providers: ["aws".to_string()].into(), ..options() };
+    let folder = Folder::new();
+    let document = "from: aws/standard\ncluster_name: c\nprovider: {type: aws}\n";
+    let defaulted = [folder.file("defaulted.yaml", document)];
+    let Loaded { mut documents, warnings, .. } = loaded(&defaulted, &options);
+    let Document::Cluster(cluster) = documents.remove(0) else { panic!("a cluster") };
+    for runtime in [&cluster.runtime, &cluster.head.runtime, &cluster.workers[0].runtime] {
+        assert_eq!(runtime.types.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["spark"]);
+    }
+    assert_eq!(warnings.iter().map(|w| w.id.as_str()).collect::<Vec<_>>(), ["runtime-left-out"]);
+
+    let asked = format!("{document}runtime: {{types: [prometheus, spark]}}\n");
+    assert_eq!(ids(&[folder.file("asked.yaml", asked)], &options), ["runtime-unavailable"]);
+    let template = "provider: {type: aws}\nruntime: {types: [prometheus]}\n";
+    folder.file("templates/mine/defaults.yaml", template);
+    let by_template = folder.file("by-template.yaml", "from: mine/defaults\ncluster_name: c\nprovider: {type: aws}\n");
+    let options = LoadOptions { template_dirs: vec![folder.path().join("templates")], ..options };
+    assert_eq!(ids(&[by_template], &options), ["runtime-unavailable"], "a user's template is the user's word");
+}
+
+#[test]
+fn a_users_own_template_comes_before_one_of_the_table() {
+    let folder = Folder::new();
+    let own = "provider: {type: aws}\navailable_node_types:\n  worker.default: {node_config: {InstanceType: mine}}\n";
+    folder.file("templates/aws/standard.yaml", own);
+    let file = folder.file("c.yaml", "from: aws/standard\ncluster_name: c\nprovider: {type: aws}\n");
+    let kind = |options: &LoadOptions| {
+        let Document::Cluster(cluster) = loaded(std::slice::from_ref(&file), options).documents.remove(0) else {
+            panic!("a cluster")
+        };
+        cluster.workers[0].config.get("InstanceType").and_then(|kind| kind.as_text().map(str::to_string))
+    };
+    let mut options = LoadOptions { providers: ["aws".to_string()].into(), ..options() };
+    assert_eq!(kind(&options).as_deref(), Some("m5.2xlarge"));
+    options.template_dirs.push(folder.path().join("templates"));
+    assert_eq!(kind(&options).as_deref(), Some("mine"));
+}

@@ -179,3 +179,96 @@ fn an_endpoint_is_told_by_the_address_that_a_proxy_leads_to() {
                     after service.head/spark-master (created)\n";
     assert_eq!(picture(&aws().publish(&cluster, &endpoint), &[]), expected);
 }
+
+fn planned(paths: &[PathBuf]) -> (Vec<Document>, Vec<String>) {
+    let options = LoadOptions {
+        providers: ["aws".to_owned()].into(),
+        runtimes: ["spark".to_owned()].into(),
+        purpose: Purpose::Plan,
+        ..LoadOptions::default()
+    };
+    let loaded = load(paths, &options).unwrap_or_else(|p| panic!("{:#?}", p.diagnostics));
+    (loaded.documents, loaded.warnings.into_iter().map(|warning| warning.id).collect())
+}
+
+/// The documents of the Python tool's getting-started page, as they are.
+#[test]
+fn the_example_is_a_workspace_and_one_head_with_three_workers() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/aws");
+    let (documents, warnings) = planned(&[folder]);
+    assert_eq!(warnings, ["runtime-left-out"]);
+    let [Document::Workspace(workspace), Document::Cluster(cluster)] = &documents[..] else { panic!("{documents:?}") };
+    let shared: Vec<String> = aws().workspace(workspace).unwrap().iter().map(|d| d.address.short()).collect();
+    for expected in ["vpc.main", "nat-gateway.main", "role.head", "instance-profile.worker", "bucket.default"] {
+        assert!(shared.iter().any(|address| address == expected), "{expected} in {shared:?}");
+    }
+    let (_, nodes) = aws().cluster(cluster).unwrap();
+    let nodes: Vec<String> = nodes.iter().map(|node| format!("{} {}", node.instance.short(), node.cpus)).collect();
+    let worker = |n| format!("instance.worker.default[{n}] 8");
+    assert_eq!(nodes, ["instance.head 8".to_owned(), worker(0), worker(1), worker(2)]);
+}
+
+#[test]
+fn jobs_find_the_workspaces_bucket_or_the_one_that_the_document_names() {
+    for (provider, bucket) in [
+        ("", Some("cloudtik-w-us-west-2-default")),
+        (", managed_cloud_storage_name: raw", Some("cloudtik-w-us-west-2-raw")),
+        (", use_managed_cloud_storage: false", None),
+        (", use_managed_cloud_storage: false, storage: {aws_s3_storage: {s3.bucket: mine}}", Some("mine")),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("c.yaml");
+        let text = format!("cluster_name: c\nworkspace_name: w\nprovider: {{type: aws{provider}}}\n");
+        std::fs::write(&file, text).unwrap();
+        let (_, nodes) = aws().cluster(&cluster(&file)).unwrap();
+        for node in &nodes {
+            assert_eq!(node.env.get("AWS_S3_BUCKET").and_then(Value::as_text), bucket, "{provider}");
+        }
+    }
+}
+
+#[test]
+fn storages_and_databases_are_made_in_their_workspace_or_refused_by_name() {
+    let compile = |text: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("d.yaml");
+        std::fs::write(&file, format!("workspace_name: w\nprovider: {{type: aws}}\n{text}\n")).unwrap();
+        let made = match &planned(&[file]).0[0] {
+            Document::Storage(storage) => aws().storage(storage),
+            Document::Database(database) => aws().database(database),
+            other => panic!("{other:?}"),
+        };
+        match made {
+            Ok(declarations) => {
+                let name = |d: &Declaration| format!("{} {}", d.address, show(&d.attributes["name"]));
+                declarations.iter().map(name).collect()
+            }
+            Err(problems) => problems.into_iter().map(|problem| problem.id).collect::<Vec<_>>(),
+        }
+    };
+    assert_eq!(compile("storage_name: raw"), ["storage/w/raw:bucket.default \"cloudtik-w-us-west-2-raw\""]);
+    assert_eq!(compile("storage_name: default"), ["storage-name"]);
+    assert_eq!(compile(&format!("storage_name: {}", "x".repeat(50))), ["storage-name"]);
+    assert_eq!(
+        compile("database_name: sales"),
+        [
+            "database/w/sales:db-subnet-group.main \"cloudtik-w-db-subnet-group-sales\"",
+            "database/w/sales:database.default \"cloudtik-w-db-sales\"",
+        ]
+    );
+    assert_eq!(compile("database_name: a--b"), ["database-name"]);
+}
+
+/// Every template that is shipped for AWS names machines whose size is known.
+#[test]
+fn every_shipped_template_compiles() {
+    let table = include_str!("../../../../templates/clusters/aws/table.txt");
+    let names = table.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_whitespace().next());
+    for name in names {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("c.yaml");
+        std::fs::write(&file, format!("from: {name}\ncluster_name: c\nprovider: {{type: aws}}\n")).unwrap();
+        let (_, nodes) = aws().cluster(&cluster(&file)).unwrap_or_else(|found| panic!("{name}: {}", problems(&found)));
+        assert_eq!(nodes.len(), 2, "{name}");
+    }
+}
