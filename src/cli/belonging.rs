@@ -51,7 +51,11 @@ impl What {
     /// In the order of the headings.
     pub fn columns(&self, record: &Record) -> Vec<String> {
         let told = self.told.iter().map(|name| output(record, name));
-        std::iter::once(record.id.clone()).chain(told).collect()
+        let name = match output(record, "name") {
+            name if name.is_empty() => record.address.name().to_owned(),
+            name => name,
+        };
+        std::iter::once(name).chain(told).collect()
     }
 
     pub fn json(&self, row: &[String]) -> serde_json::Value {

@@ -42,12 +42,17 @@ pub fn documents(
     };
     let loaded = load(context, paths, &options)?;
     match &context.global.node_model {
-        Some(model) if loaded.documents.iter().any(|d| d.provider() == "local") => {
+        Some(model) if loaded.documents.iter().any(makes_nodes) => {
             options.overrides.push(("provider.node_model".into(), model.clone().into()));
             load(context, paths, &options)
         }
         _ => Ok(loaded),
     }
+}
+
+/// Whether `--node-model` has a meaning for it.
+fn makes_nodes(document: &Document) -> bool {
+    document.provider() == "local" && matches!(document, Document::Workspace(_) | Document::Cluster(_))
 }
 
 /// Loads, and hides from now on what the documents hold in secrets.

@@ -52,3 +52,18 @@ fn a_cluster_needs_its_workspace() {
     bench.run("stop cluster.yaml -y");
     bench.compare("no-workspace");
 }
+
+#[test]
+fn what_a_workspace_has_beside_its_clusters() {
+    let mut bench = Bench::new();
+    bench.write("storage.yaml", "workspace_name: demo\nstorage_name: raw\nprovider: {type: local}\n");
+    bench.must("workspace create workspace.yaml -y");
+    bench.run("workspace storages workspace.yaml");
+    bench.run("workspace list-databases workspace.yaml");
+    assert_eq!(bench.run("storage create storage.yaml -y").code, 3);
+    bench.run("storage info storage.yaml -n other");
+    bench.run("storage delete storage.yaml -y");
+    assert_eq!(bench.run("database create storage.yaml").code, 3);
+    assert_eq!(bench.run("storage create workspace.yaml").code, 3);
+    bench.compare("belongings");
+}
