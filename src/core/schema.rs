@@ -63,6 +63,8 @@ pub struct KindSchema {
     pub create_before_destroy: bool,
     /// Destroying it loses user data: kept unless asked otherwise.
     pub holds_data: bool,
+    /// It cannot stay without what it is built on: a database without its subnets, unlike a disk without its machine.
+    pub rooted: bool,
     pub durations: Durations,
     /// How long after a create the service may still answer "absent".
     pub consistency_window: Duration,
@@ -79,6 +81,7 @@ impl KindSchema {
             volatile: Vec::new(),
             create_before_destroy: false,
             holds_data: false,
+            rooted: false,
             durations: Durations::default(),
             consistency_window: Duration::ZERO,
             predict: None,
@@ -127,6 +130,11 @@ impl KindSchema {
 
     pub fn create_before_destroy(mut self) -> Self {
         self.create_before_destroy = true;
+        self
+    }
+
+    pub fn rooted(mut self) -> Self {
+        self.rooted = true;
         self
     }
 

@@ -76,7 +76,7 @@ fn make(input: &Input) -> Result<Plan, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let mut decided = decide::decide(input, &declared, &foreign, &records, allowed.as_ref(), &mut problems);
     let orphans = orphans_decided(input, &declared, &decided, orphans, &mut problems);
-    problems.extend(kept_without_ground(&orphans));
+    problems.extend(kept_without_ground(input, &orphans));
     problems.extend(still_in_use(input, &declared, &decided, &orphans, &foreign));
     if problems.iter().any(Diagnostic::is_error) {
         return Err(problems);
@@ -225,9 +225,13 @@ fn protected_orphan(address: &Address) -> Diagnostic {
 }
 
 /// What is kept for its data and could not stay, since what it is built on would be deleted.
-fn kept_without_ground(orphans: &BTreeMap<Address, Orphan>) -> Vec<Diagnostic> {
+fn kept_without_ground(input: &Input, orphans: &BTreeMap<Address, Orphan>) -> Vec<Diagnostic> {
     let goes = |address: &Address| orphans.get(address).is_some_and(|o| o.action.is_destructive());
+    let rooted = |address: &Address, orphan: &Orphan| {
+        input.kinds.get(&orphan.record.provider, address.kind()).is_some_and(|kind| kind.rooted)
+    };
     let kept = orphans.iter().filter(|(_, orphan)| orphan.reasons.contains(&Reason::Retained));
+    let kept = kept.filter(|(address, orphan)| rooted(address, orphan));
     kept.filter_map(|(address, orphan)| {
         let ground = orphan.record.dependencies.iter().find(|d| goes(&d.address))?;
         let (kept, ground) = (address.short(), ground.address.short());

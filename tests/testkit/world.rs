@@ -441,7 +441,7 @@ impl Provider for Fake {
                 .takes(slow),
             KindSchema::new("part").replace_on(&["vm"]).volatile(&["digest"]).predicts(digest),
             KindSchema::new("lb").replace_on(&["port", "net"]).create_before_destroy(),
-            KindSchema::new("vault").replace_on(&["zone"]).holds_data(),
+            KindSchema::new("vault").replace_on(&["zone"]).holds_data().rooted(),
         ];
         kinds.into_iter().map(|kind| kind.visible_within(WINDOW)).collect()
     }

@@ -66,6 +66,7 @@ impl Kind for Database {
             .replace_if("storage_gib", shrinks)
             .canonical(Canonical::Set, &["groups"])
             .holds_data()
+            .rooted()
             .takes(Durations { create: 3000, ready: 420_000, update: 3000, delete: 300_000 });
         schema.consistency_window = Duration::from_secs(20);
         schema
