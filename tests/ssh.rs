@@ -47,6 +47,7 @@ fn record(kind: &str, name: &str, provider: &str, outputs: Value) -> Arc<Record>
         lifecycle: Default::default(),
         operation: OperationId("made".into()),
         schema: 1,
+        made: None,
         deposed: BTreeMap::new(),
         only_deposed: false,
     })

@@ -120,6 +120,7 @@ mod tests {
             lifecycle: Default::default(),
             operation: OperationId("o1".into()),
             schema: 1,
+            made: None,
             deposed: Default::default(),
             only_deposed: false,
         };

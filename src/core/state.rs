@@ -45,6 +45,9 @@ pub struct Record {
     pub operation: OperationId,
     /// The kind's version at that time.
     pub schema: u32,
+    /// When it was made, where its service may not show it at once: until then "absent" is not believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Timestamp>,
     /// Objects that a replacement made superfluous and that are still to be deleted, by key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub deposed: BTreeMap<String, Deposed>,

@@ -4,16 +4,20 @@ use crate::Registry;
 use cloudtik_core::{
     Address, Attrs, Declaration, Failure, FailureKind, ProviderName, Scope,
     event::{Event, Observer},
-    provider::{Presence, Refresh, Subject},
+    provider::{Observed, Presence, Provider, Refresh, Subject},
     state::{Record, Snapshot},
     value,
 };
 use futures::future::try_join_all;
+use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+/// Between two looks at what should be there.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// How much of the world a plan looks at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +48,7 @@ pub async fn observe(
     observer.event(Event::RefreshStarted { total });
     let answers = try_join_all(requests.iter().map(|((provider, _), refresh)| async move {
         let provider = registry.get(provider).ok_or_else(|| missing(provider))?;
-        provider.refresh(refresh).await
+        ask(registry, &**provider, refresh).await
     }))
     .await?;
     let observed: BTreeMap<Address, Presence> =
@@ -52,6 +56,36 @@ pub async fn observe(
     let drifted = observed.iter().filter(|(a, p)| recorded(state, a).is_some() && **p == Presence::Absent).count();
     observer.event(Event::RefreshFinished { elapsed_ms: started.elapsed().as_millis() as u64, drifted });
     Ok(observed)
+}
+
+/// Asks until nothing that was made moments ago is said to be absent: lists of a service lag behind its creates.
+async fn ask(registry: &Registry, provider: &dyn Provider, refresh: &Refresh) -> Result<Vec<Observed>, Failure> {
+    let window =
+        registry.kinds().get(&provider.name(), &refresh.kind).map(|k| k.consistency_window).unwrap_or_default();
+    let mut observed = provider.refresh(refresh).await?;
+    let mut waited = Duration::ZERO;
+    loop {
+        let absent: BTreeSet<Address> =
+            observed.iter().filter(|o| o.presence == Presence::Absent).map(|o| o.address.clone()).collect();
+        let young = |subject: &&Subject| {
+            let age = subject.record.as_ref().and_then(|record| record.made).map(|made| Timestamp::now() - made);
+            let age = age.and_then(|age| Duration::try_from(age).ok());
+            age.is_some_and(|age| age.max(waited) < window) && absent.contains(&subject.address)
+        };
+        let subjects: Vec<Subject> = refresh.subjects.iter().filter(young).cloned().collect();
+        if subjects.is_empty() {
+            return Ok(observed);
+        }
+        tokio::time::sleep(PAUSE).await;
+        waited += PAUSE;
+        let again = provider.refresh(&Refresh { kind: refresh.kind.clone(), subjects }).await?;
+        let mut again: BTreeMap<Address, Observed> = again.into_iter().map(|o| (o.address.clone(), o)).collect();
+        for answer in &mut observed {
+            if let Some(newer) = again.remove(&answer.address) {
+                *answer = newer;
+            }
+        }
+    }
 }
 
 fn missing(provider: &ProviderName) -> Failure {

@@ -154,6 +154,7 @@ fn found(registry: &Registry, intent: &Intent, old: Option<&Record>, outcome: &O
     record.lifecycle = intent.lifecycle.clone();
     record.operation = intent.operation.clone();
     record.status = Status::Created;
+    record.made = Some(intent.at);
     if let Some(old) = old {
         record.deposed = old.deposed.clone();
         if let Verb::CreateBeside { key } = &intent.verb {

@@ -180,6 +180,7 @@ mod tests {
             lifecycle: Default::default(),
             operation: OperationId("op".into()),
             schema: 1,
+            made: None,
             deposed: Default::default(),
             only_deposed: false,
         }

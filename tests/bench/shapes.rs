@@ -56,6 +56,7 @@ pub fn recorded(declarations: &[Declaration]) -> Snapshot {
                 lifecycle: d.lifecycle.clone(),
                 operation: OperationId("bench".into()),
                 schema: 1,
+                made: None,
                 deposed: BTreeMap::new(),
                 only_deposed: false,
             };

@@ -46,6 +46,7 @@ pub fn record(scope: &Scope, name: &str, version: u64) -> Record {
         lifecycle: Lifecycle::default(),
         operation: operation(format!("{name}-{version}")),
         schema: 1,
+        made: None,
         deposed: Default::default(),
         only_deposed: false,
     }

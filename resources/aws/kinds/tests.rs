@@ -100,6 +100,7 @@ fn record(address: &Address, id: &str, attributes: &Attrs, outputs: Attrs) -> Re
         lifecycle: Default::default(),
         operation: OperationId("op".into()),
         schema: 1,
+        made: None,
         deposed: Default::default(),
         only_deposed: false,
     }

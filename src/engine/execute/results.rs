@@ -174,6 +174,7 @@ pub(crate) fn record_of(address: &Address, provider: &ProviderName, outcome: &Ou
         lifecycle: cloudtik_core::Lifecycle::default(),
         operation: OperationId("".into()),
         schema,
+        made: None,
         deposed: BTreeMap::new(),
         only_deposed: false,
     }

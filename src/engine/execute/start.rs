@@ -196,10 +196,16 @@ impl Run<'_> {
         op: &Operation,
         attributes: Attrs,
     ) -> impl Fn(&Outcome) -> Record + Send + Sync + 'static {
-        let schema = self.registry.kinds().get(&op.provider, op.address.kind()).map_or(1, |k| k.version);
+        let kind = self.registry.kinds().get(&op.provider, op.address.kind());
+        let schema = kind.map_or(1, |k| k.version);
+        let shows_late = kind.is_some_and(|k| !k.consistency_window.is_zero());
         let (old, op) = (self.records.get(&op.address).cloned(), op.clone());
         move |outcome| {
             let mut record = record_of(&op.address, &op.provider, outcome, schema);
+            record.made = match &op.verb {
+                Verb::Create | Verb::CreateBeside { .. } => shows_late.then(Timestamp::now),
+                _ => old.as_ref().and_then(|old| old.made),
+            };
             record.attributes = attributes.clone();
             record.dependencies = op.dependencies.clone();
             record.lifecycle = op.lifecycle.clone();

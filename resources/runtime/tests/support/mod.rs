@@ -239,6 +239,7 @@ impl World {
             lifecycle: Default::default(),
             operation: operation.clone(),
             schema: 1,
+            made: None,
             deposed: BTreeMap::new(),
             only_deposed: false,
         }

@@ -57,6 +57,7 @@ impl World {
             lifecycle: Default::default(),
             operation: OperationId("op".into()),
             schema: 1,
+            made: None,
             deposed: BTreeMap::new(),
             only_deposed: false,
         };
@@ -206,6 +207,7 @@ async fn looking_at_connections_takes_no_call() {
         lifecycle: Default::default(),
         operation: OperationId("op".into()),
         schema: 1,
+        made: None,
         deposed: BTreeMap::new(),
         only_deposed: false,
     });
