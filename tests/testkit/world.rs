@@ -456,6 +456,7 @@ impl Provider for Fake {
                     Some(record) => inner.objects.get_key_value(&record.id),
                     None => inner.objects.iter().find(|(_, o)| o.owner.as_ref() == Some(&subject.address)),
                 };
+                let found = found.filter(|(_, o)| o.made.elapsed() >= inner.lag);
                 let presence = found.map_or(Presence::Absent, |(id, o)| inner.see(id, o));
                 Observed { address: subject.address.clone(), presence }
             })

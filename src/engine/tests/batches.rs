@@ -11,7 +11,7 @@ use cloudtik_core::{
 };
 use cloudtik_engine::{ApplyOptions, Interrupt, Options, apply};
 use cloudtik_testkit::world::{Fault, WINDOW, address, scope, thing};
-use common::{Lab, Run};
+use common::{Lab, Run, steps};
 use proptest::prelude::*;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -135,6 +135,22 @@ fn what_an_interrupted_run_made_is_not_made_again_while_it_is_not_visible() {
         lab.apply(&vms(&["a", "b"])).complete();
         assert_eq!(lab.world.objects().len(), 2, "batching {batching}");
     }
+}
+
+#[test]
+fn what_was_made_moments_ago_is_not_planned_again_while_it_is_not_visible() {
+    let lab = Lab::default();
+    lab.world.lag(WINDOW - Duration::from_secs(2));
+    lab.apply(&vms(&["a", "b"])).complete();
+    assert_eq!(steps(&lab.plan(&vms(&["a", "b"]))), [""; 0]);
+}
+
+#[test]
+fn what_is_gone_is_believed_to_be_gone_once_it_would_be_visible() {
+    let lab = Lab::default();
+    lab.apply(&vms(&["a", "b"])).complete();
+    lab.world.meddle("vm.a", None);
+    assert_eq!(steps(&lab.plan(&vms(&["a", "b"]))), ["create vm.a"]);
 }
 
 /// Interrupts the run as soon as a call is to be tried again.

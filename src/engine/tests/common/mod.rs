@@ -83,7 +83,11 @@ impl Lab {
         mode: Mode,
         options: &Options,
     ) -> Result<Plan, Vec<Diagnostic>> {
-        Builder::new_current_thread().enable_time().build().unwrap().block_on(self.make(declarations, mode, options))
+        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            self.world.begin();
+            self.make(declarations, mode, options).await
+        })
     }
 
     async fn make(&self, declarations: &[Declaration], mode: Mode, options: &Options) -> Result<Plan, Vec<Diagnostic>> {
