@@ -100,18 +100,20 @@ fn no_effect(cluster: &Cluster, (key, instead, hint): &(&str, &str, &str)) -> Op
 pub(crate) fn notes(cluster: &Cluster) -> Vec<Diagnostic> {
     let mut notes = checked(cluster);
     notes.retain(|problem| !problem.is_error());
-    let by_default = node_types(cluster)
-        .filter(|(role, kind)| images::default_for(&NodeConfig::read(&config_of(cluster, *role, kind))).is_some())
-        .map(|(_, kind)| format!("`{}`", kind.name));
-    let by_default: Vec<String> = by_default.collect();
-    if !by_default.is_empty() {
-        let note = Diagnostic::new(cloudtik_core::Severity::Note, "default-image", "which image nodes start from");
-        notes.push(note.at(&cluster.origin).detail(format!(
-            "{}: the newest public image of Ubuntu 20.04, looked up once and then kept. Its standard support ended in \
-             2025; `ImageId` in `node_config` chooses another",
-            by_default.join(", ")
-        )));
+    let mut by_default: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (role, kind) in node_types(cluster) {
+        if let Some(image) = images::default_for(&NodeConfig::read(&config_of(cluster, role, kind))) {
+            by_default.entry(image.what).or_default().push(format!("`{}`", kind.name));
+        }
     }
+    notes.extend(by_default.into_iter().map(|(what, types)| {
+        let note = Diagnostic::new(cloudtik_core::Severity::Note, "default-image", "which image nodes start from");
+        note.at(&cluster.origin).detail(format!(
+            "{}: the newest public image of {what}, looked up once and then kept until `--upgrade-image`; `ImageId` in \
+             `node_config` chooses another",
+            types.join(", ")
+        ))
+    }));
     notes
 }
 

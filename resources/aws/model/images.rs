@@ -7,20 +7,25 @@ use cloudtik_core::value::{Attrs, Value};
 pub(crate) struct DefaultImage {
     /// `image.<name>`.
     pub name: &'static str,
+    /// For people.
+    pub what: &'static str,
     owner: &'static str,
     pattern: &'static str,
 }
 
-/// Source: the Python tool's `aws/config.py`; owner 099720109477 is Canonical (Ubuntu on AWS, "Finding images").
+/// The newest long-term release. The Python tool takes 20.04, whose standard support ended in 2025 and whose Python 3.8 is too
+/// old for Spark 4. Source: owner 099720109477 is Canonical (Ubuntu on AWS, "Finding images", read 2026-11-25).
 const UBUNTU: DefaultImage = DefaultImage {
     name: "ubuntu",
+    what: "Ubuntu 24.04",
     owner: "099720109477",
-    pattern: "ubuntu/images/hvm-ssd/ubuntu-focal-20.04-amd64-server-*",
+    pattern: "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*",
 };
 
-/// For machines with graphics cards. Source: the Python tool's `aws/config.py`.
+/// For machines with graphics cards, with drivers for all of them: the Python tool's choice.
 const DEEP_LEARNING: DefaultImage = DefaultImage {
     name: "deep-learning",
+    what: "the AWS Deep Learning Base AMI",
     owner: "amazon",
     pattern: "AWS Deep Learning Base AMI GPU CUDA 11 (Ubuntu 20.04)*",
 };

@@ -117,7 +117,7 @@ async fn images_stay_as_they_were_until_upgrades_are_asked_for() {
     let text = workers(WORKER);
     let mut trial = Trial::with(&text).await;
     let before = trial.output("image.ubuntu", "id");
-    let name = "ubuntu/images/hvm-ssd/ubuntu-focal-20.04-amd64-server-20991231";
+    let name = "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-20991231";
     trial.fake.publish_image("099720109477", name, "2099-12-31T00:00:00.000Z", "x86_64");
     assert_eq!(trial.plan(&text).await, [""; 0]);
     trial.upgrade_image = true;
@@ -129,13 +129,13 @@ async fn images_stay_as_they_were_until_upgrades_are_asked_for() {
 async fn an_upgrade_moves_to_the_image_that_the_plan_showed() {
     // The head names its image, so that only workers follow the newest.
     let trial = Trial::new();
-    let newest = Filter::is("name", "ubuntu/images/hvm-ssd/ubuntu-focal-20.04-amd64-server-*");
+    let newest = Filter::is("name", "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*");
     let owners = vec!["099720109477".to_owned()];
     let image = trial.api().list(&Listing::Images { owners }, &[newest]).await.unwrap().remove(0).id;
     let text = workers(WORKER).replace("InstanceType: m5.large", &format!("InstanceType: m5.large, ImageId: {image}"));
     complete(trial.apply(&text).await);
     let before = trial.output("image.ubuntu", "id");
-    let name = "ubuntu/images/hvm-ssd/ubuntu-focal-20.04-amd64-server-20991231";
+    let name = "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-20991231";
     trial.fake.publish_image("099720109477", name, "2099-12-31T00:00:00.000Z", "x86_64");
     let trial = Trial { upgrade_image: true, ..trial };
     complete(trial.apply(&text).await);

@@ -2,8 +2,8 @@
 
 from moto.ec2.models import amis
 
-UBUNTU = ("099720109477", "ubuntu/images/hvm-ssd/ubuntu-focal-20.04-amd64-server-%s")
-DEEP_LEARNING = ("898082745236", "Deep Learning Base GPU AMI (Ubuntu 20.04) %s")
+UBUNTU = ("099720109477", "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-%s")
+DEEP_LEARNING = ("898082745236", "AWS Deep Learning Base AMI GPU CUDA 11 (Ubuntu 20.04) %s")
 
 
 def image(number, source, version, created):

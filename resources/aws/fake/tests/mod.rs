@@ -76,7 +76,7 @@ impl Lab {
     }
 
     async fn image(&self) -> String {
-        let name = "ubuntu/images/hvm-ssd/ubuntu-focal-20.04-amd64-server-*";
+        let name = "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*";
         let owners = vec!["099720109477".into()];
         self.list(Listing::Images { owners }, &[Filter::is("name", name)]).await[0].id.clone()
     }

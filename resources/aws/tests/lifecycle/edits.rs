@@ -99,7 +99,7 @@ fn what_was_changed_by_hand_is_put_right() {
 fn a_newer_image_waits_to_be_asked_for() {
     let lab = Lab::new();
     lab.apply(&[WORKSPACE, CLUSTER]).complete();
-    let name = "ubuntu/images/hvm-ssd/ubuntu-focal-20.04-amd64-server-20261101";
+    let name = "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-20261101";
     lab.fake.publish_image("099720109477", name, "2026-11-01T00:00:00.000Z", "x86_64");
     assert_eq!(lab.plan(&[WORKSPACE, CLUSTER]), [] as [&str; 0]);
 }
