@@ -90,6 +90,7 @@ impl Bench {
             lifecycle: Default::default(),
             operation: OperationId("o".into()),
             schema: 1,
+            made: None,
             deposed: BTreeMap::new(),
             only_deposed: false,
         };
