@@ -45,11 +45,11 @@ runtime:
 #[test]
 fn a_provider_that_this_build_lacks_says_how_to_get_it() {
     let mut bench = Bench::new();
-    bench.write("aws.yaml", "workspace_name: demo\nprovider:\n  type: aws\n  region: us-west-2\n");
-    assert_eq!(bench.run("plan aws.yaml").code, 3);
-    assert_eq!(bench.run("apply aws.yaml -y").code, 3);
-    assert_eq!(bench.run("validate aws.yaml").code, 0);
-    bench.run("config show aws.yaml");
+    bench.write("gcp.yaml", "workspace_name: demo\nprovider:\n  type: gcp\n  region: us-west1\n  project_id: p\n");
+    assert_eq!(bench.run("plan gcp.yaml").code, 3);
+    assert_eq!(bench.run("apply gcp.yaml -y").code, 3);
+    assert_eq!(bench.run("validate gcp.yaml").code, 0);
+    bench.run("config show gcp.yaml");
     bench.compare("provider-lacking");
 }
 

@@ -17,6 +17,7 @@ static FILTERS: LazyLock<Vec<Filter>> = LazyLock::new(|| {
         ("elapsed", r"\b\d+\.\d+s\b", "[ELAPSED]"),
         ("time of day", r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z", "[TIME]"),
         ("short digest", r"\bdigest `[0-9a-f]{12}`", "digest `[DIGEST]`"),
+        ("providers of the build", r"this build's providers \([a-z, ]+\)", "this build's providers ([PROVIDERS])"),
         ("bridge", r#""br\d+""#, "\"br[N]\""),
         ("command for OpenSSH", r"(  by SSH +)ssh .*", "$1[SSH]"),
         ("owner's user and machine", r"\bada@\S+", "ada@[HOST]"),
