@@ -4,6 +4,8 @@
 //! and an answer that was lost is found again. [`api`] is all that is asked of AWS; `sdk` says it over the vendor's SDK and
 //! is the only file that names it, so everything else compiles and is tested without.
 
+#[cfg(test)]
+mod account_tests;
 pub mod api;
 mod config;
 mod error;

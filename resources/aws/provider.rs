@@ -1,7 +1,7 @@
 //! The provider: every kind's calls, over one client per region.
 
 use crate::{
-    api::{Api, ApiError, Filter, Item, Listing, Password, Reply, Request},
+    api::{Api, ApiError, Cause, Filter, Item, Listing, Password, Reply, Request},
     error,
     kinds::{self, Kind},
     tags,
@@ -60,6 +60,12 @@ impl std::fmt::Debug for Keys {
     }
 }
 
+/// Attribute `credentials` of what was made with keys that the document holds. The keys are in no attribute.
+pub(crate) const FROM_DOCUMENT: &str = "from the document";
+
+/// Where calls go: what tells the clients of one workspace apart.
+const PLACE: [&str; 3] = ["region", "endpoint", "credentials"];
+
 /// Makes the client of an account.
 #[async_trait]
 pub trait Connect: Send + Sync {
@@ -116,12 +122,28 @@ impl Aws {
         self.finished.lock().unwrap_or_else(PoisonError::into_inner).contains(&call.operation)
     }
 
-    /// The client for an object: that of its region, with the keys and endpoint of the workspace's documents.
-    async fn client(&self, workspace: &str, attributes: &Attrs) -> Result<Arc<dyn Api>, ApiError> {
+    /// What the documents of this run say of a workspace's account.
+    pub(crate) fn account(&self, workspace: &str) -> Account {
         let known = self.accounts.lock().unwrap_or_else(PoisonError::into_inner).get(workspace).cloned();
-        let mut account = known.unwrap_or_default();
-        if let Some(region) = attributes.get("region").and_then(Value::as_text) {
+        known.unwrap_or_default()
+    }
+
+    /// The client for an object: that of its region and endpoint, with the keys of the workspace's documents.
+    async fn client(&self, workspace: &str, attributes: &Attrs) -> Result<Arc<dyn Api>, ApiError> {
+        let text = |name: &str| attributes.get(name).and_then(Value::as_text);
+        let mut account = self.account(workspace);
+        if let Some(region) = text("region") {
             account.region = region.into();
+        }
+        account.endpoint = text("endpoint").map(String::from).or(account.endpoint);
+        if text("credentials") == Some(FROM_DOCUMENT) && account.keys.is_none() {
+            let message =
+                "they are in the document, which is not at hand here: give the documents instead of a saved plan";
+            return Err(ApiError {
+                action: "connect".into(),
+                cause: Cause::Credentials(message.into()),
+                request_id: None,
+            });
         }
         let mut clients = self.clients.lock().await;
         if let Some(client) = clients.get(&account) {
@@ -343,17 +365,19 @@ impl Provider for Aws {
     async fn refresh(&self, refresh: &Refresh) -> Result<Vec<Observed>, Failure> {
         let kind = self.kind(&refresh.kind)?;
         let operation = format!("list {}s", refresh.kind);
-        // One client per workspace and region: most runs have one.
-        let mut groups: BTreeMap<(String, Option<String>), Vec<usize>> = BTreeMap::new();
+        // One client per workspace and place: most runs have one.
+        let mut groups: BTreeMap<(String, Vec<Option<String>>), Vec<usize>> = BTreeMap::new();
         for (at, subject) in refresh.subjects.iter().enumerate() {
             let attributes = subject.record.as_ref().map_or(&subject.declared, |record| &record.attributes);
-            let region = attributes.get("region").and_then(Value::as_text).map(String::from);
-            groups.entry((subject.address.scope().workspace_name().into(), region)).or_default().push(at);
+            let text = |name: &str| attributes.get(name).and_then(Value::as_text).map(String::from);
+            let place = PLACE.map(text).to_vec();
+            groups.entry((subject.address.scope().workspace_name().into(), place)).or_default().push(at);
         }
-        let answers = try_join_all(groups.into_iter().map(|((workspace, region), members)| {
+        let answers = try_join_all(groups.into_iter().map(|((workspace, place), members)| {
             let operation = &operation;
             async move {
-                let attributes = region.map(|region| ("region".to_owned(), Value::text(region))).into_iter().collect();
+                let known = PLACE.into_iter().zip(place).filter_map(|(name, value)| Some((name, value?)));
+                let attributes = known.map(|(name, value)| (name.to_owned(), Value::text(value))).collect();
                 let subjects: Vec<_> = members.iter().map(|at| refresh.subjects[*at].clone()).collect();
                 let observe = async {
                     let api = self.client(&workspace, &attributes).await?;

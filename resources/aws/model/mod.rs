@@ -10,7 +10,10 @@ mod sizes;
 pub(crate) mod storage;
 mod workspace;
 
-use crate::{config, provider::Aws};
+use crate::{
+    config,
+    provider::{Aws, FROM_DOCUMENT},
+};
 use cloudtik_core::{
     Address, Origin, Value,
     declaration::Declaration,
@@ -22,22 +25,23 @@ use cloudtik_core::{
 impl Compile for Aws {
     fn workspace(&self, workspace: &Workspace) -> Result<Vec<Declaration>, Vec<Diagnostic>> {
         self.remember(&workspace.name, config::account(&workspace.provider));
-        workspace::declare(self, workspace)
+        Ok(self.under(&workspace.name, workspace::declare(self, workspace)?))
     }
 
     fn cluster(&self, cluster: &Cluster) -> Result<(Vec<Declaration>, Vec<Node>), Vec<Diagnostic>> {
         self.remember(&cluster.workspace, config::account(&cluster.provider));
-        cluster::cluster(self, cluster)
+        let (declarations, nodes) = cluster::cluster(self, cluster)?;
+        Ok((self.under(&cluster.workspace, declarations), nodes))
     }
 
     fn storage(&self, storage: &Belonging) -> Result<Vec<Declaration>, Vec<Diagnostic>> {
         self.remember(&storage.workspace, config::account(&storage.provider));
-        storage::document(storage)
+        Ok(self.under(&storage.workspace, storage::document(storage)?))
     }
 
     fn database(&self, database: &Belonging) -> Result<Vec<Declaration>, Vec<Diagnostic>> {
         self.remember(&database.workspace, config::account(&database.provider));
-        database::document(self, database)
+        Ok(self.under(&database.workspace, database::document(self, database)?))
     }
 
     fn meet(&self, document: &Document) {
@@ -50,7 +54,7 @@ impl Compile for Aws {
     }
 
     fn publish(&self, cluster: &Cluster, endpoint: &Endpoint) -> Vec<Declaration> {
-        cluster::publish(self, cluster, endpoint)
+        self.under(&cluster.workspace, cluster::publish(self, cluster, endpoint))
     }
 
     fn size(&self, node_type: &NodeType, _: &Cluster) -> Result<(u32, u64), Box<Diagnostic>> {
@@ -62,6 +66,23 @@ impl Compile for Aws {
             Document::Cluster(cluster) => cluster::notes(cluster),
             _ => Vec::new(),
         }
+    }
+}
+
+impl Aws {
+    /// Says of each resource where its calls go, when that is not AWS itself with the credentials of the surroundings: a saved
+    /// plan must go to the same place, or nowhere.
+    fn under(&self, workspace: &str, mut declarations: Vec<Declaration>) -> Vec<Declaration> {
+        let account = self.account(workspace);
+        for declaration in declarations.iter_mut().filter(|declaration| &*declaration.provider.0 == "aws") {
+            if let Some(endpoint) = &account.endpoint {
+                declaration.attributes.insert("endpoint".into(), Value::text(endpoint));
+            }
+            if account.keys.is_some() {
+                declaration.attributes.insert("credentials".into(), Value::text(FROM_DOCUMENT));
+            }
+        }
+        declarations
     }
 }
 
