@@ -5,7 +5,7 @@ use super::{
     find::{self, Lookup, Seen, attrs},
 };
 use crate::{
-    api::{Api, ApiError, Item, Listing, Request},
+    api::{Api, ApiError, Filter, Item, Listing, Request},
     provider::{At, Options},
     tags,
 };
@@ -24,6 +24,20 @@ fn outputs(item: &Item) -> Attrs {
     attrs([("id", item.id.as_str().into()), ("ip", item.text("ip").into())])
 }
 
+/// The Python tool leaves its address without a name: it is the one of the gateway that has the name.
+async fn of_gateways(api: &dyn Api, subjects: &[Subject], found: &mut [Option<Item>]) -> Result<(), ApiError> {
+    let unknown = |(subject, found): &(&Subject, &mut Option<Item>)| subject.record.is_none() && found.is_none();
+    for (subject, found) in subjects.iter().zip(found).filter(unknown) {
+        let Some(name) = find::name(subject) else { continue };
+        let gateways = api.list(&Listing::NatGateways, &[Filter::is("tag:Name", name)]).await?;
+        let free = |item: &&Item| !item.tags.contains_key(tags::SCOPE);
+        let Some(gateway) = gateways.iter().find(free) else { continue };
+        let allocation = Filter::is("allocation-id", gateway.text("allocation"));
+        *found = api.list(&Listing::Addresses, &[allocation]).await?.into_iter().find(|item| free(&item));
+    }
+    Ok(())
+}
+
 #[async_trait]
 impl Kind for ElasticIp {
     fn schema(&self) -> KindSchema {
@@ -39,7 +53,8 @@ impl Kind for ElasticIp {
 
     async fn observe(&self, _: &Options, api: &dyn Api, subjects: &[Subject]) -> Result<Vec<Observed>, ApiError> {
         let lookup = Lookup { listing: Listing::Addresses, id: "allocation-id", always: Vec::new(), by_name: true };
-        let found = find::find(api, &lookup, subjects).await?;
+        let mut found = find::find(api, &lookup, subjects).await?;
+        of_gateways(api, subjects, &mut found).await?;
         Ok(find::observed(subjects, found, |_, item| Seen {
             attributes: Attrs::new(),
             outputs: outputs(item),

@@ -86,7 +86,8 @@ fn recorded(subjects: &[Subject]) -> impl Iterator<Item = &str> {
     subjects.iter().filter_map(|s| s.record.as_ref().map(|record| record.id.as_str()))
 }
 
-fn name(subject: &Subject) -> Option<String> {
+/// The declared `Name` tag.
+pub(crate) fn name(subject: &Subject) -> Option<String> {
     tags::declared(&subject.declared).remove(tags::NAME)
 }
 

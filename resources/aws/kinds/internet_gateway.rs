@@ -20,6 +20,10 @@ use std::time::Duration;
 
 pub(crate) struct InternetGateway;
 
+const CAP: Duration = Duration::from_secs(2);
+/// How long an attachment may be missing in lists.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 fn outputs(item: &Item) -> Attrs {
     attrs([("id", item.id.as_str().into())])
 }
@@ -66,7 +70,10 @@ impl Kind for InternetGateway {
 
     /// A gateway whose create was cut off may exist unattached: readiness is being attached.
     async fn ready(&self, at: &At<'_>) -> Result<Attrs, Failure> {
-        attach(at, at.id()).await?;
+        let item = at.one(Listing::InternetGateways, &by_id(at.id())).await?;
+        if item.is_none_or(|item| item.text("vpc") != at.text("vpc").unwrap_or_default()) {
+            attach(at, at.id()).await?;
+        }
         Ok(Attrs::new())
     }
 
@@ -76,7 +83,7 @@ impl Kind for InternetGateway {
     }
 
     async fn delete(&self, at: &At<'_>) -> Result<(), Failure> {
-        let found = at.one(Listing::InternetGateways, &[Filter::is("internet-gateway-id", at.id())]).await;
+        let found = at.one(Listing::InternetGateways, &by_id(at.id())).await;
         let found = match found {
             Err(failure) if failure.kind == FailureKind::NotFound => None,
             other => other?,
@@ -98,14 +105,17 @@ async fn attach(at: &At<'_>, gateway: &str) -> Result<(), Failure> {
     let vpc = at.text("vpc")?;
     let request = Request::AttachInternetGateway { gateway: gateway.into(), vpc: vpc.into() };
     match at.send_to_new(request).await {
-        // Attached already, by an earlier try: or the network has somebody else's.
+        // By an earlier try, or to somebody else's network. The service knows before its lists do.
         Err(failure) if failure.kind == FailureKind::AlreadyExists => {
-            let attached = Filter::is("attachment.vpc-id", vpc);
-            match at.one(Listing::InternetGateways, &[attached]).await? {
-                Some(item) if item.id == gateway => Ok(()),
-                _ => Err(failure),
-            }
+            let attached = |item: Option<&Item>| Ok(item.is_some_and(|item| !item.text("vpc").is_empty()));
+            let awaits = "its attachment to become visible";
+            let item = at.poll(Listing::InternetGateways, &by_id(gateway), awaits, CAP, PATIENCE, attached).await?;
+            if item.is_some_and(|item| item.text("vpc") == vpc) { Ok(()) } else { Err(failure) }
         }
         other => other.map(drop),
     }
+}
+
+fn by_id(gateway: &str) -> [Filter; 1] {
+    [Filter::is("internet-gateway-id", gateway)]
 }
