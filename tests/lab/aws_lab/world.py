@@ -97,8 +97,7 @@ def routes(table):
     return {
         "subnets": sorted(a["SubnetId"] for a in table["Associations"] if "SubnetId" in a),
         "routes": sorted(
-            r.get("DestinationCidrBlock") or r.get("DestinationPrefixListId") or r.get("DestinationIpv6CidrBlock", "")
-            for r in table["Routes"]
+            r.get("DestinationCidrBlock") or r.get("DestinationIpv6CidrBlock") or "prefix list" for r in table["Routes"]
         ),
     }
 

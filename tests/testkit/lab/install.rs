@@ -69,3 +69,18 @@ fn run(args: &[&str]) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "python3 {}: {said}\n(needs python3 with pip, and PyPI)", args.join(" "));
 }
+
+/// A folder that has `file`, the source distribution of a version of a Python package, as the index has it.
+pub fn published(package: &str, version: &str, file: &str) -> PathBuf {
+    let folder = cache().join("mirror");
+    let _lock = alone(&cache().join("mirror.lock"));
+    if !folder.join(file).exists() {
+        let beside = cache().join("mirror.part");
+        let wanted = format!("{package}=={version}");
+        let part = beside.to_str().expect("paths of caches are text");
+        run(&["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest", part, &wanted]);
+        fs::create_dir_all(&folder).expect("the cache can be written to");
+        fs::rename(beside.join(file), folder.join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+    }
+    folder
+}

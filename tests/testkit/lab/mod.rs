@@ -15,6 +15,7 @@ mod strict;
 mod world;
 
 pub use bodies::{Bodies, Host};
+pub use install::published;
 pub use moto::Moto;
 pub use network::Network;
 pub use strict::{Call, Fault, Settings, Strict};

@@ -60,7 +60,7 @@ class Follow:
 
     def steps(self, over, busy):
         """Goes on until it is over; one step at a time."""
-        while not over.wait(0.3):
+        while not over.wait(0.7):
             try:
                 with busy:
                     if not over.is_set():

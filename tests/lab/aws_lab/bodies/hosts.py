@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .run import run
@@ -83,8 +84,8 @@ class Hosts:
         shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def remove(self):
-        for name in list(self.running):
-            self.stop(name)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(self.stop, list(self.running)))
         if self.mounted:
             run("umount", "--lazy", str(self.folder))
         shutil.rmtree(self.folder, ignore_errors=True)
