@@ -5,6 +5,7 @@
 pub mod http;
 pub mod machine;
 
+use cloudtik_testkit::lab::Network;
 use serde_json::Value as Json;
 use std::{
     ffi::OsStr,
@@ -54,6 +55,8 @@ pub struct Bench {
     user: Option<u32>,
     cache: Option<PathBuf>,
     templates: bool,
+    network: Network,
+    environment: Vec<(String, String)>,
 }
 
 impl Bench {
@@ -61,7 +64,16 @@ impl Bench {
     pub fn new(model: Option<&'static str>) -> Self {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_cloudtik"));
         let folder = tempfile::Builder::new().prefix("cloudtik-test-").tempdir().unwrap();
-        let bench = Bench { folder, program, model, user: None, cache: None, templates: false };
+        let bench = Bench {
+            folder,
+            program,
+            model,
+            user: None,
+            cache: None,
+            templates: false,
+            network: Network::Machine,
+            environment: Vec::new(),
+        };
         fs::create_dir(bench.path("home")).unwrap();
         bench
     }
@@ -83,6 +95,18 @@ impl Bench {
             chown(path, Some(ANYBODY), Some(ANYBODY)).unwrap();
         }
         bench
+    }
+
+    /// Programs run in this network.
+    pub fn in_network(mut self, network: &Network) -> Self {
+        self.network = network.clone();
+        self
+    }
+
+    /// Programs have these variables, too.
+    pub fn with_environment<V: Into<String>>(mut self, more: impl IntoIterator<Item = (&'static str, V)>) -> Self {
+        self.environment.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value.into())));
+        self
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -120,7 +144,7 @@ impl Bench {
     }
 
     pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = self.network.command(&self.program);
         command.args(args).current_dir(self.folder.path()).stdin(Stdio::null());
         command.env("CLOUDTIK_STATE", self.state()).env("NO_COLOR", "1").env("COLUMNS", "120");
         for name in ["CLOUDTIK_NODE_MODEL", "CLOUDTIK_USER_TEMPLATES", "RUST_BACKTRACE"] {
@@ -135,6 +159,7 @@ impl Bench {
         if let Some(cache) = &self.cache {
             command.env("CLOUDTIK_CACHE", cache);
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.as_its_user(command)
     }
 
