@@ -43,16 +43,13 @@ impl Kind for Subnet {
     async fn observe(&self, _: &Options, api: &dyn Api, subjects: &[Subject]) -> Result<Vec<Observed>, ApiError> {
         let lookup = Lookup { listing: Listing::Subnets, id: "subnet-id", always: Vec::new(), by_name: true };
         let found = find::find(api, &lookup, subjects).await?;
-        Ok(find::observed(subjects, found, |subject, item| {
-            let mut attributes = attrs([
+        // A range never changes; one that was taken over may be another than a new subnet would get, and stays.
+        Ok(find::observed(subjects, found, |_, item| {
+            let attributes = attrs([
                 ("vpc", item.text("vpc").into()),
                 ("zone", item.text("zone").into()),
                 ("public", item.flag("public").into()),
             ]);
-            // In somebody else's network the range is what was free.
-            if subject.declared.contains_key("cidr") {
-                attributes.insert("cidr".into(), item.text("cidr").into());
-            }
             Seen { attributes, outputs: outputs(item), healthy: Health::Ok }
         }))
     }

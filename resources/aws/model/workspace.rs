@@ -23,10 +23,14 @@ use cloudtik_core::{
 /// Source: IAM user guide, role names of at most 64 characters; its own limit of 31.
 const LONGEST_NAME: usize = 31;
 
-/// The whole network of a workspace that has one of its own, and its parts.
+/// The whole network of a workspace that has one of its own, and its parts: the private ones hold 4,091 machines each. The
+/// Python tool's hold 251, too few for a large cluster.
 const CIDR: &str = "10.0.0.0/16";
-const SUBNETS: [(&str, &str, &str); 3] =
-    [("public", "10.0.0.0/24", "first"), ("private-1", "10.0.1.0/24", "first"), ("private-2", "10.0.2.0/24", "second")];
+const SUBNETS: [(&str, &str, &str); 3] = [
+    ("public", "10.0.0.0/24", "first"),
+    ("private-1", "10.0.16.0/20", "first"),
+    ("private-2", "10.0.32.0/20", "second"),
+];
 
 const EVERYWHERE: &str = "0.0.0.0/0";
 
