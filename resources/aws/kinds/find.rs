@@ -8,6 +8,7 @@ use crate::{
     provider::At,
     tags,
 };
+use cloudtik_core::cidr::Cidr;
 use cloudtik_core::failure::Failure;
 use cloudtik_core::provider::{Health, Observed, Outcome, Presence, Settled, Subject};
 use cloudtik_core::value::{Attrs, Value};
@@ -71,12 +72,15 @@ pub(crate) async fn find(
         if !names.is_empty() {
             collect(api, lookup, Filter::new("tag:Name", names), &mut named).await?;
         }
+        // Some share a name (the private subnets): those with the lower range come first, as they were made.
+        let range = |item: &Item| item.text("cidr").parse::<Cidr>().ok().map(|cidr| cidr.base);
+        let mut named: Vec<Item> = named.into_values().collect();
+        named.sort_by_key(range);
         for at in unknown {
             let Some(name) = name(&subjects[at]) else { continue };
             // Marked objects are somebody's already, if only another state's.
-            let free = |item: &&Item| item.tags.get(tags::NAME) == Some(&name) && !item.tags.contains_key(tags::SCOPE);
-            let first = named.values().find(free).map(|item| item.id.clone());
-            found[at] = first.and_then(|id| named.remove(&id));
+            let free = |item: &Item| item.tags.get(tags::NAME) == Some(&name) && !item.tags.contains_key(tags::SCOPE);
+            found[at] = named.iter().position(free).map(|place| named.remove(place));
         }
     }
     Ok(found)

@@ -43,13 +43,9 @@ impl Kind for Subnet {
     async fn observe(&self, _: &Options, api: &dyn Api, subjects: &[Subject]) -> Result<Vec<Observed>, ApiError> {
         let lookup = Lookup { listing: Listing::Subnets, id: "subnet-id", always: Vec::new(), by_name: true };
         let found = find::find(api, &lookup, subjects).await?;
-        // A range never changes; one that was taken over may be another than a new subnet would get, and stays.
+        // Range and zone never change; those of a subnet that was taken over may be others than a new one would get, and stay.
         Ok(find::observed(subjects, found, |_, item| {
-            let attributes = attrs([
-                ("vpc", item.text("vpc").into()),
-                ("zone", item.text("zone").into()),
-                ("public", item.flag("public").into()),
-            ]);
+            let attributes = attrs([("vpc", item.text("vpc").into()), ("public", item.flag("public").into())]);
             Seen { attributes, outputs: outputs(item), healthy: Health::Ok }
         }))
     }
