@@ -1,5 +1,7 @@
 """Calls that moto 5.2.5 answers wrongly or not at all, and that AWS answers as its API reference says."""
 
+import threading
+
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.vpcs import VPCEndPoint
 from moto.ec2.responses import general
@@ -58,10 +60,13 @@ def with_throughput(block_device_mapping):
 
 
 def with_the_speed_asked_for(run_instances):
-    """Disks of new instances have the Iops and Throughput that RunInstances was asked for."""
+    """Disks of new instances have the Iops and Throughput that RunInstances was asked for. Launches go one after another:
+    two at once in a subnet fail on its addresses."""
+    alone = threading.Lock()
 
     def answer(self, *args, **options):
-        reservation = run_instances(self, *args, **options)
+        with alone:
+            reservation = run_instances(self, *args, **options)
         for instance in reservation.instances:
             for mapping in options.get("block_device_mappings") or []:
                 device = instance.block_device_mapping.get(mapping["DeviceName"])
