@@ -1,4 +1,7 @@
-//! Killed with the world half made, at every call that changes something: the next run ends where an undisturbed one does.
+//! Killed with the world half made, at calls that change something: the next run ends where an undisturbed one does.
+//!
+//! With `EVERY_KILL=1` at every such call, which takes half an hour, since each next run waits until late answers would be
+//! visible; else at every eleventh. The suite on the AWS in memory (`resources/aws/tests/lifecycle`) does it at every call.
 
 use crate::account::{Account, BODILESS, DOCUMENTS, looks_like, shape};
 use cloudtik_testkit::lab::{Fault, Settings};
@@ -26,15 +29,20 @@ fn kill_at(account: &Account, args: &[&str], nth: u32, effect: bool) -> bool {
     hit
 }
 
-fn killed_everywhere(effect: bool) {
+/// The changes to be killed at, from `first` on.
+fn changes(first: u32) -> impl Iterator<Item = u32> {
+    (first..).step_by(if std::env::var_os("EVERY_KILL").is_some() { 1 } else { 11 })
+}
+
+fn killed_everywhere(first: u32, effect: bool) {
     let mut account = Account::new(settings());
     account.converge();
     let expected = shape(&account.world());
     let apply = [&["apply", "--yes"][..], &DOCUMENTS, &BODILESS].concat();
-    for nth in 0.. {
+    for nth in changes(first) {
         account.again();
         if !kill_at(&account, &apply, nth, effect) {
-            println!("killed at each of {nth} changes");
+            println!("there is no change {nth}");
             assert!(nth > 20, "only {nth} changes");
             return;
         }
@@ -49,24 +57,24 @@ mod slow {
 
     #[test]
     fn killed_before_each_change_an_apply_ends_in_the_same_world() {
-        killed_everywhere(false);
+        killed_everywhere(0, false);
     }
 
     #[test]
     fn killed_after_each_change_an_apply_ends_in_the_same_world() {
-        killed_everywhere(true);
+        killed_everywhere(5, true);
     }
 
     #[test]
     fn killed_at_each_change_a_destroy_leaves_nothing() {
         let mut account = Account::new(settings());
         let destroy = [&["destroy", "--yes", "--delete-managed-storage"][..], &DOCUMENTS].concat();
-        for nth in 0.. {
+        for nth in changes(0) {
             account.again();
             let before = account.world();
             account.converge();
             if !kill_at(&account, &destroy, nth, nth % 2 == 0) {
-                println!("killed at each of {nth} changes");
+                println!("there is no change {nth}");
                 assert!(nth > 10, "only {nth} changes");
                 return;
             }
