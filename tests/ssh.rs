@@ -185,12 +185,12 @@ fn a_shell_has_the_size_of_the_window_and_hears_of_changes() {
     resize(&ours, 50, 132);
     ours.write_all(b"until [ \"$(stty size)\" = '50 132' ]; do :; done; echo now $(stty size)\n").unwrap();
     until(&mut ours, &mut seen, "now 50 132");
-    // Ctrl-C is the remote program's.
-    ours.write_all(b"sleep 1000; echo code $?\n").unwrap();
-    until(&mut ours, &mut seen, "sleep 1000");
+    // Ctrl-C is the remote program's, once it is there to hear it.
+    let program = "trap 'echo caught $((40 + 2)); exit' INT; echo begun $((40 + 1)); while :; do sleep 0.1; done";
+    ours.write_all(format!("sh -c \"{}\"\n", program.replace('$', "\\$")).as_bytes()).unwrap();
+    until(&mut ours, &mut seen, "begun 41");
     ours.write_all(b"\x03").unwrap();
-    ours.write_all(b"echo after $((40 + 2))\n").unwrap();
-    until(&mut ours, &mut seen, "after 42");
+    until(&mut ours, &mut seen, "caught 42");
     ours.write_all(b"exit 7\n").unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(7), "{seen}");
 }
