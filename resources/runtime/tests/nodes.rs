@@ -162,8 +162,13 @@ async fn a_service_starts_restarts_is_found_dead_and_ends_with_all_it_started() 
     assert!(!alive(first) && alive(pid(&node)));
 
     let child = node.read("work/child").trim().parse().unwrap();
-    let killed = std::process::Command::new("kill").args(["-9", &pid(&node).to_string()]).status().unwrap();
+    let victim = pid(&node);
+    let killed = std::process::Command::new("kill").args(["-9", &victim.to_string()]).status().unwrap();
     assert!(killed.success() && alive(child));
+    // The signal is on its way when `kill` returns.
+    while alive(victim) {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(broken(node.world.refresh(&address("service")).await).as_deref(), Some("process is gone"));
     node.world.apply(&service).await.unwrap();
     assert!(!alive(child), "what the dead one left is ended before the next start");
