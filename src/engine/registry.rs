@@ -1,7 +1,7 @@
 //! The providers a run works with, by name, and the kinds they manage.
 
 use cloudtik_core::{ProviderName, provider::Provider, schema::Kinds};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 #[derive(Clone, Default)]
 pub struct Registry {
@@ -18,6 +18,11 @@ impl Registry {
 
     pub fn kinds(&self) -> &Kinds {
         &self.kinds
+    }
+
+    /// How long after a create the kind's service may still answer "absent".
+    pub(crate) fn window(&self, provider: &ProviderName, kind: &str) -> Duration {
+        self.kinds.get(provider, kind).map(|kind| kind.consistency_window).unwrap_or_default()
     }
 
     pub fn get(&self, name: &ProviderName) -> Option<&Arc<dyn Provider>> {

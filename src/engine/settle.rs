@@ -115,8 +115,7 @@ async fn settle_create(
 /// For how long from now the object of an intent may exist without being seen. Its last call may have been as late as
 /// the patience with it lasted.
 fn unseen(registry: &Registry, intent: &Intent) -> Duration {
-    let window =
-        registry.kinds().get(&intent.provider, intent.address.kind()).map(|k| k.consistency_window).unwrap_or_default();
+    let window = registry.window(&intent.provider, intent.address.kind());
     let since = Duration::try_from(Timestamp::now().duration_since(intent.at)).unwrap_or_default();
     (PATIENCE + window).saturating_sub(since).min(window)
 }

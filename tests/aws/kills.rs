@@ -1,7 +1,7 @@
 //! Killed with the world half made, at calls that change something: the next run ends where an undisturbed one does.
 //!
 //! With `EVERY_KILL=1` at every such call, which takes half an hour, since each next run waits until late answers would be
-//! visible; else at every eleventh. The suite on the AWS in memory (`resources/aws/tests/lifecycle`) does it at every call.
+//! visible; else at every eleventh. The suite on the AWS in memory (`resources/aws/tests/lifecycle`) does it in seconds.
 
 use crate::account::{Account, BODILESS, DOCUMENTS, looks_like, shape};
 use cloudtik_testkit::lab::{Fault, Settings};

@@ -138,11 +138,10 @@ impl Run<'_> {
         })?;
         let attributes = self.resolve(op)?;
         let record = self.subject(op).ok_or_else(|| bug(doing(), "the object to work on is not recorded"))?;
-        let kind = self.registry.kinds().get(&op.provider, op.address.kind());
         Ok(Work {
             at,
             verb: op.verb.clone(),
-            window: kind.map(|kind| kind.consistency_window).unwrap_or_default(),
+            window: self.registry.window(&op.provider, op.address.kind()),
             record: Box::new(self.record_builder(op, attributes.clone())),
             call: Call {
                 operation: op.id.clone(),
@@ -196,9 +195,8 @@ impl Run<'_> {
         op: &Operation,
         attributes: Attrs,
     ) -> impl Fn(&Outcome) -> Record + Send + Sync + 'static {
-        let kind = self.registry.kinds().get(&op.provider, op.address.kind());
-        let schema = kind.map_or(1, |k| k.version);
-        let shows_late = kind.is_some_and(|k| !k.consistency_window.is_zero());
+        let schema = self.registry.kinds().get(&op.provider, op.address.kind()).map_or(1, |k| k.version);
+        let shows_late = !self.registry.window(&op.provider, op.address.kind()).is_zero();
         let (old, op) = (self.records.get(&op.address).cloned(), op.clone());
         move |outcome| {
             let mut record = record_of(&op.address, &op.provider, outcome, schema);

@@ -157,16 +157,13 @@ impl Lab {
 
     /// One run of the program: its runtime, and all that it started, ends with it.
     fn run(&self, documents: &[&str], mode: Mode, options: &Options) -> Run {
-        let run = self.block_on(async {
+        self.block_on(async {
             tokio::select! {
                 biased;
                 () = self.fake.stuck() => Run::Killed,
                 run = self.go(documents, mode, options) => run,
             }
-        });
-        // Refresh believes that what it does not see is not there, so nobody looks before all is to be seen.
-        self.wait(5);
-        run
+        })
     }
 
     /// The state is lost.
