@@ -23,7 +23,7 @@ pub enum Exit {
     Usage,
     /// A defect in cloudtik.
     Bug,
-    /// Stopped by Ctrl-C or SIGTERM; what ran is recorded or will be settled.
+    /// Stopped by Ctrl-C, SIGTERM or the end of its terminal; what ran is recorded or will be settled.
     Interrupted,
     /// The exit code of a command or job on a node.
     Job(u8),
