@@ -102,6 +102,9 @@ pub(crate) fn decide(
         decided[at] = decision;
     }
     infect_create_first(declared, &mut decided);
+    while infect_below_leftovers(declared, records, &mut decided) {
+        infect_create_first(declared, &mut decided);
+    }
     // Views have served: what they share can be moved from now on.
     decided.iter_mut().flatten().for_each(|decision| decision.view = View::Absent);
     decided
@@ -149,6 +152,8 @@ impl Decider<'_> {
         };
         let (attributes, relied_on) = self.resolve(item, decided);
         let mut decision = match self.current(&item.address) {
+            // What is found in a home that is made anew goes with the old one.
+            None if self.lost_home(item, decided).is_some() => new(kind, Action::Create, vec![Reason::New], attributes),
             None => self.unrecorded(item, kind, attributes, problems),
             Some(record) if record.provider != item.provider => self.moved(item, kind, record, attributes),
             Some(record) => self.recorded(item, kind, record, attributes, decided),
@@ -441,4 +446,34 @@ fn infect_create_first(declared: &Declared, decided: &mut [Option<Decided>]) {
             }
         }
     }
+}
+
+/// An old object that an interrupted replacement left, and that something uses until it has moved to the new one, uses what
+/// it was built on for as long: that cannot go before its own successor is there either. `true` when anything changed.
+fn infect_below_leftovers(
+    declared: &Declared,
+    records: &BTreeMap<Address, Arc<Record>>,
+    decided: &mut [Option<Decided>],
+) -> bool {
+    let action = |address: &Address, decided: &[Option<Decided>]| {
+        declared.index.get(address).and_then(|at| decided[*at].as_ref()).map(|decision| decision.action)
+    };
+    let moves = |address: &Address, decided: &[Option<Decided>]| {
+        matches!(action(address, decided), Some(Action::Update | Action::Read | Action::ReplaceCreateFirst))
+    };
+    let used: BTreeSet<&Address> = records
+        .values()
+        .filter(|user| moves(&user.address, decided))
+        .flat_map(|user| user.dependencies.iter().map(|dependency| &dependency.address))
+        .collect();
+    let leftovers = records.values().filter(|record| !record.deposed.is_empty() && used.contains(&record.address));
+    let mut changed = false;
+    for on in leftovers.flat_map(|record| &record.dependencies) {
+        let Some(at) = declared.index.get(&on.address) else { continue };
+        if let Some(decision) = decided[*at].as_mut().filter(|decision| decision.action == Action::Replace) {
+            decision.action = Action::ReplaceCreateFirst;
+            changed = true;
+        }
+    }
+    changed
 }
