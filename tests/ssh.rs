@@ -50,6 +50,7 @@ fn record(kind: &str, name: &str, provider: &str, outputs: Value) -> Arc<Record>
         made: None,
         deposed: BTreeMap::new(),
         only_deposed: false,
+        references: None,
     })
 }
 

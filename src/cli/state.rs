@@ -7,8 +7,9 @@ use super::{
 use crate::{exit::Exit, view};
 use clap::{Args, Subcommand};
 use cloudtik_core::{
-    Address, Diagnostic, Scope, export,
+    Address, Diagnostic, Reference, Scope, Value, export,
     state::{Entry, Mutation, Record, Snapshot},
+    value,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeSet, io::Read, path::PathBuf, sync::Arc};
@@ -260,6 +261,11 @@ impl Mv {
             for dependency in moved.dependencies.iter_mut().filter(|d| d.address == self.from) {
                 dependency.address = self.to.clone();
             }
+            let renamed = |reference: &Reference| {
+                let address = if reference.address == self.from { &self.to } else { &reference.address };
+                Some(Value::Ref(Reference { address: address.clone(), ..reference.clone() }))
+            };
+            moved.references = moved.references.as_ref().map(|references| value::resolve(references, &renamed));
             if moved.lifecycle.gone_with.as_ref() == Some(&self.from) {
                 moved.lifecycle.gone_with = Some(self.to.clone());
             }

@@ -3,7 +3,7 @@
 use crate::{
     address::{Address, ProviderName},
     origin::Origin,
-    value::{Attrs, Needs},
+    value::{Attrs, Needs, Value},
 };
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +78,17 @@ impl Declaration {
     pub fn written_at(mut self, origin: Option<&Origin>) -> Self {
         self.origin = origin.cloned();
         self
+    }
+
+    /// The attributes that hold references, unresolved; `None` for what is built on nothing.
+    pub fn references(&self) -> Option<Attrs> {
+        let refers = |value: &Value| {
+            let mut any = false;
+            value.references(&mut |_| any = true);
+            any
+        };
+        let depends = !self.depends_on.is_empty() || self.attributes.values().any(refers);
+        depends.then(|| self.attributes.iter().filter(|(_, v)| refers(v)).map(|(k, v)| (k.clone(), v.clone())).collect())
     }
 
     /// Every resource that must come first, each once, with the stronger need. Sorted.

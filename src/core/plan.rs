@@ -14,7 +14,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 /// Version of the plan file. Every earlier one is read too.
 ///
 /// 2: operations hold what they promised to dependants, and services are drained.
-pub const FORMAT: u32 = 2;
+/// 3: operations say what their attributes were made from, so that it is recorded.
+pub const FORMAT: u32 = 3;
 
 /// Names one planned step: a digest of the plan's facts and the step, the same whenever the same plan is made.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -190,6 +191,9 @@ pub struct Operation {
     /// Known values, and references to resources of this plan or to recorded ones.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: Attrs,
+    /// Attributes that are made from references, as declared: values that were known to the plan are in `attributes` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub references: Option<Attrs>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dependencies: Vec<Dependency>,
     #[serde(default)]

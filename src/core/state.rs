@@ -17,7 +17,8 @@ use std::{collections::BTreeMap, sync::Arc};
 /// Version of the JSON that records, entries and exports are written in. Every earlier one is read too.
 ///
 /// 2: an intent says which batch it is part of. A reader that did not know would look for its object in the wrong place.
-pub const FORMAT: u32 = 2;
+/// 3: records and intents say what their attributes referred to. A reader that did not know would forget it in writing.
+pub const FORMAT: u32 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -38,6 +39,10 @@ pub struct Record {
     /// Inputs as applied, references resolved.
     pub attributes: Attrs,
     pub outputs: Attrs,
+    /// Attributes that were made from references, as they were declared; `None`: from before this was recorded, or built
+    /// on nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub references: Option<Attrs>,
     /// Direct dependencies only.
     pub dependencies: Vec<Dependency>,
     pub lifecycle: Lifecycle,
@@ -90,6 +95,9 @@ pub struct Intent {
     pub verb: Verb,
     /// The call's inputs, references resolved.
     pub attributes: Attrs,
+    /// As [`Record::references`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub references: Option<Attrs>,
     pub dependencies: Vec<Dependency>,
     pub lifecycle: Lifecycle,
     /// The call's place among others that went in one request.

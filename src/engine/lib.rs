@@ -4,6 +4,7 @@
 //! The engine names no cloud, prints nothing and reads no YAML. Everything that a plan decides is in the plan; the
 //! executor resolves values that earlier steps produce and adds no decision.
 
+mod compare;
 mod decide;
 mod diff;
 mod drain;
@@ -20,8 +21,10 @@ mod registry;
 mod settle;
 mod standing;
 mod targets;
+pub mod undo;
 mod worker;
 
+pub use compare::compare;
 pub use execute::{ApplyError, ApplyOptions, Interrupt, Summary, apply, check};
 pub use observe::{RefreshPolicy, observe};
 pub use planner::{Input, Options, plan};

@@ -249,8 +249,9 @@ impl<'a> Builder<'a> {
             for dependency in &record.dependencies {
                 let removal = self.steps.get(&dependency.address).and_then(|s| s.remove).map(|(op, _)| op);
                 for to in self.leftovers.get(&dependency.address).cloned().unwrap_or_default() {
-                    let before =
-                        user.provide.into_iter().chain(user.remove.map(|(op, _)| op)).chain(own.iter().copied());
+                    // Whoever goes before its successor comes has stopped using it by then.
+                    let moves = user.provide.filter(|_| !matches!(user.removal(), Some((_, Removal::BeforeNew))));
+                    let before = moves.into_iter().chain(user.remove.map(|(op, _)| op)).chain(own.iter().copied());
                     before.for_each(|from| self.edge(from, to, Needs::Ready));
                 }
                 if let Some(to) = removal {
@@ -281,6 +282,7 @@ impl<'a> Builder<'a> {
             provider: &item.provider,
             verb,
             attributes: Arc::unwrap_or_clone(std::mem::take(&mut decision.attributes)),
+            references: item.references(),
             dependencies: item.dependencies(),
             lifecycle: item.lifecycle.clone(),
             prior,
@@ -302,6 +304,7 @@ impl<'a> Builder<'a> {
             provider: &provider,
             verb,
             attributes: Attrs::new(),
+            references: None,
             dependencies: record.map(|r| r.dependencies.clone()).unwrap_or_default(),
             lifecycle: record.map(|r| r.lifecycle.clone()).unwrap_or_default(),
             prior,
@@ -322,6 +325,7 @@ impl<'a> Builder<'a> {
             provider: draft.provider.clone(),
             verb: draft.verb,
             attributes: draft.attributes,
+            references: draft.references,
             dependencies: draft.dependencies,
             lifecycle: draft.lifecycle,
             prior: draft.prior,
@@ -503,6 +507,7 @@ struct Draft<'a> {
     provider: &'a ProviderName,
     verb: Verb,
     attributes: Attrs,
+    references: Option<Attrs>,
     dependencies: Vec<Dependency>,
     lifecycle: Lifecycle,
     prior: Option<Digest>,

@@ -149,6 +149,7 @@ fn found(registry: &Registry, intent: &Intent, old: Option<&Record>, outcome: &O
     let schema = registry.kinds().get(&intent.provider, intent.address.kind()).map_or(1, |k| k.version);
     let mut record = record_of(&intent.address, &intent.provider, outcome, schema);
     record.attributes = intent.attributes.clone();
+    record.references = intent.references.clone();
     record.dependencies = intent.dependencies.clone();
     record.lifecycle = intent.lifecycle.clone();
     record.operation = intent.operation.clone();

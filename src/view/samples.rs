@@ -62,6 +62,7 @@ pub(crate) fn plan(changes: Vec<Change>) -> Plan {
         provider: c.provider.clone(),
         verb: if c.action.is_destructive() { Verb::Delete } else { Verb::Create },
         attributes: Attrs::new(),
+        references: None,
         dependencies: Vec::new(),
         lifecycle: Default::default(),
         prior: None,

@@ -183,6 +183,7 @@ mod tests {
             made: None,
             deposed: Default::default(),
             only_deposed: false,
+            references: None,
         }
     }
 
@@ -205,6 +206,7 @@ mod tests {
             attributes: Attrs::new(),
             dependencies: Vec::new(),
             lifecycle: Default::default(),
+            references: None,
             batch: None,
             at: Timestamp::UNIX_EPOCH,
         });

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Version of the tables and of the JSON in them ([`cloudtik_core::state::FORMAT`]). The first value of `META` says it; that
 /// cell keeps its form in every version. Every earlier one is read too, and is this one after the next append.
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 3;
 
 type Sealed = &'static [u8];
 

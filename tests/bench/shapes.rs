@@ -59,6 +59,7 @@ pub fn recorded(declarations: &[Declaration]) -> Snapshot {
                 made: None,
                 deposed: BTreeMap::new(),
                 only_deposed: false,
+                references: None,
             };
             (d.address.clone(), Arc::new(record))
         })

@@ -42,6 +42,7 @@ pub fn record(scope: &Scope, name: &str, version: u64) -> Record {
         status: Status::Ready,
         attributes: Attrs::from([("version".into(), Value::Int(version as i64))]),
         outputs: Attrs::from([("ip".into(), Value::text(format!("10.0.0.{version}")))]),
+        references: None,
         dependencies: Vec::new(),
         lifecycle: Lifecycle::default(),
         operation: operation(format!("{name}-{version}")),
@@ -76,6 +77,7 @@ pub fn full_record(scope: &Scope, name: &str) -> Record {
     Record {
         status: Status::Created,
         outputs: attributes.clone(),
+        references: Some(attributes.clone()),
         attributes,
         dependencies: vec![Dependency { address: address(scope, "other"), needs: Needs::Created }],
         lifecycle: Lifecycle {
@@ -105,6 +107,7 @@ pub fn intent(scope: &Scope, name: &str, id: impl ToString) -> Entry {
         provider: "local".into(),
         verb: Verb::Create,
         attributes: Attrs::from([("name".into(), Value::text(name))]),
+        references: None,
         dependencies: Vec::new(),
         lifecycle: Lifecycle::default(),
         batch: None,

@@ -193,6 +193,11 @@ impl World {
         self.lock().requests.clear();
     }
 
+    /// Nothing that has not gone wrong yet does.
+    pub fn calm(&self) {
+        self.lock().faults.clear();
+    }
+
     /// The next call `verb` on `short` goes wrong.
     pub fn fault(&self, verb: &str, short: &str, fault: Fault) {
         self.lock().faults.push((verb.into(), short.into(), fault));
@@ -302,7 +307,9 @@ impl Inner {
             .flat_map(|r| std::iter::once(&r.id).chain(r.deposed.values().map(|d| &d.id)).map(String::as_str))
             .collect();
         let mut others = self.objects.iter().filter(|(id, _)| !replaced.contains(&id.as_str()));
-        if others.any(|(_, o)| o.owner.as_ref() == Some(&call.address)) {
+        // Parts of one name in two machines, one of them about to go, are not in each other's way.
+        let elsewhere = |o: &Object| o.kind == "part" && o.attributes.get("vm") != call.attributes.get("vm");
+        if others.any(|(_, o)| o.owner.as_ref() == Some(&call.address) && !elsewhere(o)) {
             let why = "it was made before, by another operation";
             return Err(failure(call, "create", FailureKind::AlreadyExists, why));
         }
@@ -454,7 +461,11 @@ impl Provider for Fake {
             .map(|subject| {
                 let found = match &subject.record {
                     Some(record) => inner.objects.get_key_value(&record.id),
-                    None => inner.objects.iter().find(|(_, o)| o.owner.as_ref() == Some(&subject.address)),
+                    // A part is looked for where it is to be.
+                    None => inner.objects.iter().find(|(_, o)| {
+                        let there = o.kind != "part" || o.attributes.get("vm") == subject.declared.get("vm");
+                        o.owner.as_ref() == Some(&subject.address) && there
+                    }),
                 };
                 let found = found.filter(|(_, o)| o.made.elapsed() >= inner.lag);
                 let presence = found.map_or(Presence::Absent, |(id, o)| inner.see(id, o));

@@ -103,6 +103,7 @@ fn record(address: &Address, id: &str, attributes: &Attrs, outputs: Attrs) -> Re
         made: None,
         deposed: Default::default(),
         only_deposed: false,
+        references: None,
     }
 }
 

@@ -69,6 +69,7 @@ impl Run<'_> {
         record.attributes = value::pruned(&value::resolve(&found.attributes, &|reference: &Reference| {
             self.records.get(&reference.address)?.attribute(&reference.attribute).cloned()
         }));
+        record.references = op.references.clone();
         record.dependencies = op.dependencies.clone();
         record.lifecycle = op.lifecycle.clone();
         record.operation = op.id.clone();
@@ -177,6 +178,7 @@ pub(crate) fn record_of(address: &Address, provider: &ProviderName, outcome: &Ou
         made: None,
         deposed: BTreeMap::new(),
         only_deposed: false,
+        references: None,
     }
 }
 

@@ -205,6 +205,7 @@ impl Run<'_> {
                 _ => old.as_ref().and_then(|old| old.made),
             };
             record.attributes = attributes.clone();
+            record.references = op.references.clone();
             record.dependencies = op.dependencies.clone();
             record.lifecycle = op.lifecycle.clone();
             record.operation = op.id.clone();
@@ -247,6 +248,7 @@ fn intent(op: &Operation, call: &Call) -> Intent {
         provider: op.provider.clone(),
         verb: op.verb.clone(),
         attributes: call.attributes.clone(),
+        references: op.references.clone(),
         dependencies: op.dependencies.clone(),
         lifecycle: op.lifecycle.clone(),
         batch: call.batch.clone(),

@@ -93,6 +93,7 @@ impl Bench {
             made: None,
             deposed: BTreeMap::new(),
             only_deposed: false,
+            references: None,
         };
         self.made.lock().unwrap().insert(address.clone(), Arc::new(record));
     }

@@ -242,6 +242,7 @@ impl World {
             made: None,
             deposed: BTreeMap::new(),
             only_deposed: false,
+            references: None,
         }
     }
 

@@ -60,6 +60,7 @@ impl World {
             made: None,
             deposed: BTreeMap::new(),
             only_deposed: false,
+            references: None,
         };
         let outputs = self.provider.ready(&self.call(attributes, Some(&Arc::new(made.clone())))).await?;
         made.outputs.extend(outputs);
@@ -210,6 +211,7 @@ async fn looking_at_connections_takes_no_call() {
         made: None,
         deposed: BTreeMap::new(),
         only_deposed: false,
+        references: None,
     });
     let subject = |record| Subject { address: address(), record, declared: Attrs::new() };
     let refresh = Refresh { kind: KIND.into(), subjects: vec![subject(Some(record)), subject(None)] };

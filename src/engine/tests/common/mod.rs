@@ -1,5 +1,8 @@
 //! A lab: the fake world, a store in memory, and runs that can be cut off at any boundary.
 
+#[allow(dead_code, reason = "not every test file generates documents")]
+pub mod sketches;
+
 use cloudtik_core::{
     Declaration, Diagnostic, Scope,
     event::Silent,
