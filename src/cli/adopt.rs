@@ -5,6 +5,7 @@ use super::{
     error::Error,
     plan::{Selection, Upgrade},
     start::{Creation, create},
+    undo::To,
 };
 use crate::exit::Exit;
 use clap::Args;
@@ -27,7 +28,8 @@ pub struct Adopt {
 impl Adopt {
     pub async fn run(self, context: &Context) -> Result<Exit, Error> {
         let Adopt { documents, yes, upgrade, selection } = self;
-        let creation = Creation { selection: &selection, upgrade, adopt: true, command: "adopt", yes };
+        let creation =
+            Creation { selection: &selection, upgrade, to: To::default(), adopt: true, command: "adopt", yes };
         create(context, &documents, Vec::new(), &creation).await
     }
 }

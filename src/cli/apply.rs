@@ -6,6 +6,7 @@ use super::{
     flow,
     plan::{Selection, Upgrade},
     start::{Creation, create},
+    undo::{self, To},
 };
 use crate::exit::Exit;
 use clap::Args;
@@ -25,6 +26,8 @@ pub struct Apply {
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
+    to: To,
+    #[command(flatten)]
     upgrade: Upgrade,
     #[command(flatten)]
     selection: Selection,
@@ -35,11 +38,15 @@ impl Apply {
         if let [only] = self.what.as_slice()
             && let Some(plan) = saved(only)?
         {
+            if self.to.revision.is_some() {
+                return Err(undo::not_with_a_plan(only));
+            }
             let world = context.world(None)?;
             return flow::change_by(context, &world, &plan, self.yes).await;
         }
-        let Apply { what, yes, upgrade, selection } = self;
-        let creation = Creation { selection: &selection, upgrade, adopt: false, command: "apply", yes };
+        let Apply { what, yes, to, upgrade, selection } = self;
+        let command = format!("apply{}", to.arguments());
+        let creation = Creation { selection: &selection, upgrade, to, adopt: false, command: &command, yes };
         create(context, &what, Vec::new(), &creation).await
     }
 }

@@ -8,6 +8,7 @@ use super::{
     nodes::output,
     plan::{DeleteData, Selection, Upgrade},
     start::{self, Creation},
+    undo::To,
 };
 use crate::{exit::Exit, view::tables::Block};
 use cloudtik_core::{
@@ -90,7 +91,7 @@ impl Named {
         let all = Selection { refresh: "all".into(), ..Selection::default() };
         let command = &format!("{} create", what.name);
         let (yes, upgrade) = (self.yes, Upgrade::default());
-        let creation = Creation { selection: &all, upgrade, adopt: false, command, yes };
+        let creation = Creation { selection: &all, upgrade, to: To::default(), adopt: false, command, yes };
         start::create(context, &[self.document], self.overrides, &creation).await
     }
 

@@ -50,6 +50,7 @@ pub async fn remove(
         scopes: &scopes,
         options: selection.options(),
         refresh: selection.policy(),
+        back_to: None,
         notes: &[],
         sources: &loaded.sources,
         command,

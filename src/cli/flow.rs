@@ -27,6 +27,8 @@ pub struct Request<'a> {
     pub scopes: &'a BTreeSet<Scope>,
     pub options: Options,
     pub refresh: RefreshPolicy,
+    /// The declarations are what this earlier state recorded.
+    pub back_to: Option<&'a Snapshot>,
     pub notes: &'a [Diagnostic],
     pub sources: &'a Sources,
     /// For the revision and the lock.
@@ -44,6 +46,7 @@ impl<'a> Request<'a> {
             scopes: &program.scopes,
             options: Options::default(),
             refresh: RefreshPolicy::All,
+            back_to: None,
             notes: &program.notes,
             sources: &program.sources,
             command,
@@ -138,7 +141,8 @@ async fn decide(
     })
     .map_err(|diagnostics| advised(world, request, diagnostics))?;
     if request.mode == Mode::Normal && !plan.is_empty() {
-        plan.warnings.splice(0..0, request.notes.iter().cloned());
+        let losses = request.back_to.map(|then| cloudtik_engine::undo::losses(&plan, then, engine.kinds()));
+        plan.warnings.splice(0..0, losses.into_iter().flatten().chain(request.notes.iter().cloned()));
         plan.digest = plan.compute_digest();
     }
     Ok(Planned { plan, state, observed })

@@ -4,11 +4,12 @@ use super::{
     context::Context,
     error::Error,
     load::{documented_state, documents},
+    undo,
 };
 use crate::{exit::Exit, view};
 use clap::Args;
 use cloudtik_config::Purpose;
-use cloudtik_core::{Diagnostic, document::Document, state::Store};
+use cloudtik_core::{document::Document, state::Store};
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -42,18 +43,7 @@ impl History {
 }
 
 fn at_revision(context: &Context, store: &dyn Store, document: &Document, at: &str) -> Result<Exit, Error> {
-    let number = at.trim_start_matches('r').parse::<u64>().ok();
-    let snapshot = match number {
-        Some(number) => store.at_revision(&document.scope(), number)?,
-        None => None,
-    };
-    let snapshot = snapshot.ok_or_else(|| {
-        Error::request(
-            Diagnostic::error("unknown-revision", "there is no such revision")
-                .detail(format!("{} has no revision `{at}`", document.scope()))
-                .hint("list them: `cloudtik history` with this document"),
-        )
-    })?;
+    let snapshot = undo::at(store, &document.scope(), at)?;
     if context.out.is_json() {
         return context.event("state", cloudtik_core::export::export(&snapshot));
     }

@@ -9,6 +9,7 @@ mod config;
 mod context;
 mod database;
 mod destroy;
+mod diff;
 mod error;
 mod exec;
 mod flow;
@@ -35,6 +36,7 @@ mod stop;
 mod stop_proxy;
 mod storage;
 mod submit;
+mod undo;
 mod validate;
 mod worker_ips;
 mod workspace;
@@ -48,7 +50,7 @@ pub use error::Error;
 use std::path::PathBuf;
 
 const AFTER: &str = "\
-Exit codes: 0 done, 1 failed, 2 changes (plan --detailed-exitcode), 3 wrong documents or request, 4 applied in part, \
+Exit codes: 0 done, 1 failed, 2 changes (plan and diff, with --detailed-exitcode), 3 wrong documents or request, 4 applied in part, \
 5 locked, 6 plan refused, 7 declined, 64 usage, 70 bug, 130 interrupted; exec and submit return the command's own.";
 
 /// Plan and apply analytics and AI clusters from two short YAML files.
@@ -174,6 +176,8 @@ enum Verb {
     StopProxy(stop_proxy::StopProxy),
     /// List revisions, or what one of them holds
     History(history::History),
+    /// Show what two revisions differ in
+    Diff(diff::Diff),
     /// Look at and repair recorded state
     #[command(subcommand)]
     State(state::State),
@@ -238,6 +242,7 @@ async fn run(verb: Verb, context: &Context) -> Result<Exit, error::Error> {
         Verb::StartProxy(verb) => verb.run(context).await,
         Verb::StopProxy(verb) => verb.run(context).await,
         Verb::History(verb) => verb.run(context),
+        Verb::Diff(verb) => verb.run(context),
         Verb::State(verb) => verb.run(context),
         Verb::Completions(verb) => verb.run(context, Cli::command()),
         Verb::Man(verb) => verb.run(context, Cli::command()),

@@ -5,6 +5,7 @@ use super::{
     error::Error,
     flow::{self, Request},
     load::Program,
+    undo::To,
 };
 use crate::{exit::Exit, registry::PlatformOptions, view};
 use clap::Args;
@@ -117,11 +118,13 @@ pub struct Plan {
     #[arg(long)]
     detailed_exitcode: bool,
     /// Plan the removal of everything that the documents own
-    #[arg(long)]
+    #[arg(long, conflicts_with = "revision")]
     destroy: bool,
     /// Plan to take over what exists under a declared name and was not made from this state, as `adopt` does
     #[arg(long, conflicts_with = "destroy")]
     adopt: bool,
+    #[command(flatten)]
+    to: To,
     #[command(flatten)]
     upgrade: Upgrade,
     #[command(flatten)]
@@ -130,7 +133,8 @@ pub struct Plan {
 
 impl Plan {
     pub async fn run(self, context: &Context) -> Result<Exit, Error> {
-        let (program, world) = Program::load_on(context, &self.documents, Vec::new(), self.upgrade.platform())?;
+        let (mut program, world) = Program::load_on(context, &self.documents, Vec::new(), self.upgrade.platform())?;
+        let then = self.to.take_back(&mut program, &world)?;
         let planned = flow::plan(
             context,
             &world,
@@ -138,6 +142,7 @@ impl Plan {
                 mode: if self.destroy { Mode::Destroy } else { Mode::Normal },
                 options: Options { adopt: self.adopt, ..self.selection.options() },
                 refresh: self.selection.policy(),
+                back_to: then.as_ref(),
                 ..Request::of(&program, "plan")
             },
         )
@@ -185,7 +190,7 @@ impl Plan {
             Some(file) => format!("cloudtik apply {}", file.display()),
             None => {
                 let names: Vec<String> = self.documents.iter().map(|d| d.display().to_string()).collect();
-                let how = self.selection.arguments() + self.upgrade.arguments();
+                let how = self.to.arguments() + &self.selection.arguments() + self.upgrade.arguments();
                 format!("cloudtik {verb} {}{how}", names.join(" "))
             }
         };

@@ -6,6 +6,7 @@ use super::{
     flow::{self, Request},
     load::{Overrides, Program},
     plan::{Selection, Upgrade},
+    undo::To,
 };
 use crate::exit::Exit;
 use clap::Args;
@@ -42,7 +43,8 @@ impl Start {
         overrides.extend(self.workspace_name.map(|name| ("workspace_name".to_string(), name.into())));
         overrides.extend(self.min_workers.map(|n| ("min_workers".to_string(), n.into())));
         let Start { document, yes, upgrade, selection, .. } = self;
-        let creation = Creation { selection: &selection, upgrade, adopt: false, command: "start", yes };
+        let to = To::default();
+        let creation = Creation { selection: &selection, upgrade, to, adopt: false, command: "start", yes };
         create(context, &[document], overrides, &creation).await
     }
 }
@@ -51,6 +53,7 @@ impl Start {
 pub struct Creation<'a> {
     pub selection: &'a Selection,
     pub upgrade: Upgrade,
+    pub to: To,
     /// Take over what was not made from this state.
     pub adopt: bool,
     pub command: &'a str,
@@ -63,8 +66,10 @@ pub async fn create(
     overrides: Overrides,
     creation: &Creation<'_>,
 ) -> Result<Exit, Error> {
-    let (program, world) = Program::load_on(context, paths, overrides, creation.upgrade.platform())?;
+    let (mut program, world) = Program::load_on(context, paths, overrides, creation.upgrade.platform())?;
+    let then = creation.to.take_back(&mut program, &world)?;
     let request = Request {
+        back_to: then.as_ref(),
         options: Options { adopt: creation.adopt, ..creation.selection.options() },
         refresh: creation.selection.policy(),
         yes: creation.yes,

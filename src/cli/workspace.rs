@@ -10,6 +10,7 @@ use super::{
     nodes::{instances, output},
     plan::{DeleteData, Selection, Upgrade},
     start::{Creation, create},
+    undo::To,
 };
 use crate::{
     exit::Exit,
@@ -111,7 +112,14 @@ impl Change {
     async fn run(self, context: &Context, command: &str) -> Result<Exit, Error> {
         let overrides = self.which.overrides();
         let Change { which, yes, selection } = self;
-        let creation = Creation { selection: &selection, upgrade: Upgrade::default(), adopt: false, command, yes };
+        let creation = Creation {
+            selection: &selection,
+            upgrade: Upgrade::default(),
+            to: To::default(),
+            adopt: false,
+            command,
+            yes,
+        };
         create(context, &[which.document], overrides, &creation).await
     }
 }

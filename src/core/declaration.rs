@@ -88,7 +88,8 @@ impl Declaration {
             any
         };
         let depends = !self.depends_on.is_empty() || self.attributes.values().any(refers);
-        depends.then(|| self.attributes.iter().filter(|(_, v)| refers(v)).map(|(k, v)| (k.clone(), v.clone())).collect())
+        depends
+            .then(|| self.attributes.iter().filter(|(_, v)| refers(v)).map(|(k, v)| (k.clone(), v.clone())).collect())
     }
 
     /// Every resource that must come first, each once, with the stronger need. Sorted.

@@ -32,8 +32,7 @@ fn both(old: &Record, new: &Record, kinds: &Kinds) -> Change {
     let kind = kinds.get(&new.provider, new.address.kind()).unwrap_or(&unknown);
     let diffs = diff::changed(kind, &old.attributes, &new.attributes);
     // A kind whose ids are names gives the new object the old one's.
-    let replaced =
-        old.id != new.id || old.provider != new.provider || diffs.iter().any(|diff| diff.forces_replacement);
+    let replaced = old.id != new.id || old.provider != new.provider || diffs.iter().any(|diff| diff.forces_replacement);
     let action = match (replaced, diffs.is_empty()) {
         (true, _) => Action::Replace,
         (false, false) => Action::Update,

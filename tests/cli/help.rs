@@ -2,7 +2,7 @@
 
 use crate::bench::{Bench, compare};
 
-const VERBS: [&str; 48] = [
+const VERBS: [&str; 49] = [
     "plan",
     "apply",
     "adopt",
@@ -44,6 +44,7 @@ const VERBS: [&str; 48] = [
     "start-proxy",
     "stop-proxy",
     "history",
+    "diff",
     "state",
     "state list",
     "state export",

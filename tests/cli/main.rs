@@ -16,4 +16,5 @@ mod locks;
 mod plans;
 mod repair;
 mod shape;
+mod undo;
 mod workspaces;

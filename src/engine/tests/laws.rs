@@ -243,7 +243,7 @@ fn a_plan_of_the_first_format_is_read_and_applied() {
     plan.format = 1;
     plan.digest = plan.compute_digest();
     let text = serde_json::to_string(&plan).unwrap();
-    for new in ["promised", "best_effort", "drain"] {
+    for new in ["promised", "best_effort", "drain", "references"] {
         assert!(!text.contains(new), "{new} in {text}");
     }
     lab.apply_plan(&serde_json::from_str(&text).unwrap()).complete();

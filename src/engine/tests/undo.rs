@@ -165,7 +165,10 @@ fn what_cannot_come_back_is_told() {
         undo::losses(&plan, &at(&lab, 1), lab.registry().kinds()).into_iter().map(|d| (d.id, d.detail)).collect();
     let expected = [
         ("data-not-restored", "vault.d: the data that was in there is not part of state"),
-        ("made-anew", "made anew: net.n (id-1, 10.0.0.1), sub.s (id-3, 10.0.0.3), vault.d (id-2, 10.0.0.2), vm.v (id-4, 10.0.0.4)"),
+        (
+            "made-anew",
+            "made anew: net.n (id-1, 10.0.0.1), sub.s (id-3, 10.0.0.3), vault.d (id-2, 10.0.0.2), vm.v (id-4, 10.0.0.4)",
+        ),
     ];
     assert_eq!(told, expected.map(|(id, detail)| (id.to_string(), detail.to_string())));
 }
@@ -211,5 +214,8 @@ fn a_resource_with_a_new_address_is_not_made_twice() {
     drop(lock);
     let problems = try_back(&lab, 1).err().unwrap();
     assert_eq!(problems[0].id, "moved-since");
-    assert_eq!(problems[0].hints, ["give it its old address first: `cloudtik state mv cluster/w/c:vm.w cluster/w/c:vm.v`"]);
+    assert_eq!(
+        problems[0].hints,
+        ["give it its old address first: `cloudtik state mv cluster/w/c:vm.w cluster/w/c:vm.v`"]
+    );
 }

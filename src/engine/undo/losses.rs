@@ -13,9 +13,8 @@ const NAMED: usize = 6;
 /// What of the revision `then` a plan back to it cannot restore, as warnings.
 pub fn losses(plan: &Plan, then: &Snapshot, kinds: &Kinds) -> Vec<Diagnostic> {
     let made: Vec<&Record> = plan.changes.iter().filter(|c| is_made(c)).filter_map(|c| recorded(c, then)).collect();
-    let holds_data = |record: &&&Record| {
-        kinds.get(&record.provider, record.address.kind()).is_some_and(|kind| kind.holds_data)
-    };
+    let holds_data =
+        |record: &&&Record| kinds.get(&record.provider, record.address.kind()).is_some_and(|kind| kind.holds_data);
     let mut found = Vec::new();
     let empty: Vec<String> = made.iter().filter(holds_data).map(|record| record.address.short()).collect();
     if !empty.is_empty() {
@@ -61,7 +60,8 @@ fn recorded<'a>(change: &Change, then: &'a Snapshot) -> Option<&'a Record> {
 
 /// `instance.head (i-0abc, 10.0.0.4)`: what it was known by.
 fn identity(record: &Record) -> String {
-    let tells = |name: &str| ["ip", "address", "dns", "endpoint"].iter().any(|word| name.split('_').any(|w| w == *word));
+    let tells =
+        |name: &str| ["ip", "address", "dns", "endpoint"].iter().any(|word| name.split('_').any(|w| w == *word));
     let mut known = vec![record.id.clone()];
     known.extend(record.outputs.iter().filter(|(name, _)| tells(name)).filter_map(|(_, v)| v.scalar_text()));
     known.retain(|text| !text.is_empty());

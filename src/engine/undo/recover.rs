@@ -1,10 +1,6 @@
 //! Finds the references that values were made from, where they were not recorded.
 
-use cloudtik_core::{
-    Address, Attrs, Needs, Value,
-    state::Record,
-    value::Reference,
-};
+use cloudtik_core::{Address, Attrs, Needs, Value, state::Record, value::Reference};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// A shorter output inside a longer text is too likely to be there by chance.
@@ -12,10 +8,7 @@ const SHORTEST_INSIDE: usize = 7;
 
 /// The attributes in which outputs of direct dependencies are found, with references in their place. A text that two
 /// dependencies have as an output stays a text.
-pub(super) fn recovered<'a>(
-    record: &Record,
-    look_up: impl Fn(&Address) -> Option<&'a Arc<Record>>,
-) -> Attrs {
+pub(super) fn recovered<'a>(record: &Record, look_up: impl Fn(&Address) -> Option<&'a Arc<Record>>) -> Attrs {
     let mut outputs: BTreeMap<&str, Option<Reference>> = BTreeMap::new();
     for dependency in &record.dependencies {
         let Some(on) = look_up(&dependency.address) else { continue };

@@ -18,7 +18,7 @@ use crate::view::{
 };
 use cloudtik_core::{
     Address, Scope, Sources,
-    plan::{Action, Plan},
+    plan::{Action, Change, Plan},
 };
 use std::collections::{BTreeSet, HashMap};
 
@@ -34,7 +34,7 @@ pub struct Options {
 
 /// The whole plan as text, ending in a line feed.
 pub fn human(plan: &Plan, sources: &Sources, look: &Look<'_>, options: &Options) -> String {
-    let mut writer = Writer::new(plan, look, options);
+    let mut writer = Writer::new(plan, PLANNED, look, options);
     drift::write(&mut writer.page, &plan.drift, look, options.verbose, options.full);
     if plan.is_empty() && !plan.changes.iter().any(|c| c.action.is_change()) {
         writer.kept();
@@ -53,11 +53,12 @@ pub fn human(plan: &Plan, sources: &Sources, look: &Look<'_>, options: &Options)
     out + &writer.page.finish()
 }
 
-struct Writer<'a> {
+pub(super) struct Writer<'a> {
     plan: &'a Plan,
+    words: Words,
     look: &'a Look<'a>,
     options: &'a Options,
-    page: Page,
+    pub(super) page: Page,
     /// With several documents, each run of one scope's entries has a heading.
     scoped: bool,
     scope: Option<&'a Scope>,
@@ -67,13 +68,23 @@ struct Writer<'a> {
     shortened: bool,
 }
 
+/// What is said of actions: of those to come, or of those that were.
+#[derive(Clone, Copy)]
+pub(super) struct Words {
+    pub meaning: fn(Action) -> &'static str,
+    pub why: fn(&Change) -> String,
+}
+
+const PLANNED: Words = Words { meaning, why };
+
 impl<'a> Writer<'a> {
-    fn new(plan: &'a Plan, look: &'a Look<'a>, options: &'a Options) -> Self {
+    pub(super) fn new(plan: &'a Plan, words: Words, look: &'a Look<'a>, options: &'a Options) -> Self {
         let acting = plan.changes.iter().filter(|c| c.action.is_change());
         let scopes: BTreeSet<&Scope> = acting.map(|c| c.address.scope()).collect();
         let scoped = scopes.len() > 1;
         Writer {
             plan,
+            words,
             look,
             options,
             page: Page::new(look),
@@ -84,11 +95,11 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn legend(&mut self) {
+    pub(super) fn legend(&mut self) {
         let used: BTreeSet<Action> = self.plan.changes.iter().map(|c| c.action).filter(|a| a.is_change()).collect();
         let mut line = Line::new();
         for action in used {
-            let what = format!(" {}", meaning(action));
+            let what = format!(" {}", (self.words.meaning)(action));
             if line.width() + 3 + symbol(action).len() + what.len() > self.look.width {
                 self.page.line(&std::mem::take(&mut line), 0);
             } else if line.width() > 0 {
@@ -99,7 +110,7 @@ impl<'a> Writer<'a> {
         self.page.line(&line, 0);
     }
 
-    fn changes(&mut self) {
+    pub(super) fn changes(&mut self) {
         let groups =
             groups::groups(self.plan.changes.iter().filter(|c| c.action.is_change()), &order::kinds(self.plan));
         let mut last_compact = false;
@@ -119,13 +130,15 @@ impl<'a> Writer<'a> {
         if group.action() != Action::Create || self.options.full {
             return Brief { rows: rows::rows(group, self.look, self.options.full), ..Brief::default() };
         }
-        let head = head(group.action(), &group.label(), &group.times(), &self.look.clean(&why(group.first())));
+        let head =
+            head(group.action(), &group.label(), &group.times(), &self.look.clean(&(self.words.why)(group.first())));
         brief::brief(group, self.look, head.width())
     }
 
     fn entry(&mut self, group: &Group<'a>, mut brief: Brief) {
         self.heading(group.first().address.scope());
-        let line = head(group.action(), &group.label(), &group.times(), &self.look.clean(&why(group.first())));
+        let line =
+            head(group.action(), &group.label(), &group.times(), &self.look.clean(&(self.words.why)(group.first())));
         if let Some(text) = brief.text.take().filter(|text| text.lines().count() > 2) {
             if let Some(place) = self.shown.get(&text) {
                 brief.rows.clear();
@@ -181,7 +194,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn kept(&mut self) {
+    pub(super) fn kept(&mut self) {
         if !self.options.verbose {
             return;
         }
@@ -205,12 +218,16 @@ impl<'a> Writer<'a> {
         self.page.line(&line, 0);
     }
 
-    fn footer(&mut self) {
-        self.page.blank();
+    pub(super) fn in_part(&mut self, hint: &str) {
         if self.shortened {
-            self.page.line(&Line::of(Paint::Dim, "What is created is shown in part; --verbose shows all of it."), 0);
+            self.page.line(&Line::of(Paint::Dim, hint), 0);
             self.page.blank();
         }
+    }
+
+    fn footer(&mut self) {
+        self.page.blank();
+        self.in_part("What is created is shown in part; --verbose shows all of it.");
         self.page.line(&Line::of(Paint::Bold, "Plan:").plain(format!(" {}.", counts(self.plan))), 6);
         let estimate = &self.plan.estimate;
         if !self.plan.operations.is_empty() {

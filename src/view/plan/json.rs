@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use std::collections::BTreeMap;
 
 /// Raised when a field changes its meaning or goes; new fields do not raise it.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 /// The document; also the last line of `plan --json`, where `event` tells it from the lines before.
 #[derive(Serialize)]
@@ -33,7 +33,7 @@ struct Document<'a> {
 }
 
 #[derive(Serialize)]
-struct Change<'a> {
+pub(super) struct Change<'a> {
     address: &'a Address,
     kind: &'a str,
     provider: &'a ProviderName,
@@ -94,7 +94,7 @@ pub fn json(plan: &Plan) -> String {
     serde_json::to_string(&document).expect("a plan's keys are text, so it is always JSON")
 }
 
-fn change(change: &cloudtik_core::plan::Change) -> Change<'_> {
+pub(super) fn change(change: &cloudtik_core::plan::Change) -> Change<'_> {
     Change {
         address: &change.address,
         kind: change.address.kind(),

@@ -1,6 +1,7 @@
 //! A plan as people and programs read it. All pictures are made from the same [`groups`] and [`rows`].
 
 mod brief;
+mod difference;
 mod drift;
 mod groups;
 mod human;
@@ -11,6 +12,7 @@ mod reasons;
 mod rows;
 mod values;
 
+pub use difference::{Between, difference, difference_json};
 pub(crate) use drift::write as drift;
 pub(crate) use groups::{label as group_label, names as group_names};
 pub use human::{Options, human};
@@ -51,6 +53,18 @@ pub(crate) fn meaning(action: Action) -> &'static str {
         Action::Adopt => "adopt what exists",
         Action::Read => "read",
         Action::Keep => "keep",
+    }
+}
+
+/// What the mark means between two revisions.
+fn meant(action: Action) -> &'static str {
+    match action {
+        Action::Delete => "gone",
+        Action::Replace => "another object",
+        Action::Update => "changed in place",
+        Action::Create => "new",
+        // Only plans have these.
+        other => meaning(other),
     }
 }
 

@@ -20,6 +20,18 @@ pub(crate) fn why(change: &Change) -> String {
     }
 }
 
+/// What happened between two revisions: `replaced: cidr changed`.
+pub(crate) fn was(change: &Change) -> String {
+    let changed = Sorted::of(change).changed;
+    let leaves: Vec<&str> = changed.iter().map(|path| leaf(change, path)).collect();
+    let detail = if leaves.is_empty() { String::new() } else { format!("{} changed", named(&leaves)) };
+    match (change.action, detail.is_empty()) {
+        (Action::Replace, false) => format!("replaced: {detail}"),
+        (Action::Replace, true) => "replaced by one that is alike".into(),
+        _ => detail,
+    }
+}
+
 fn what(change: &Change, reasons: &Sorted<'_>) -> &'static str {
     match change.action {
         Action::Replace | Action::ReplaceCreateFirst if reasons.requested => "is replaced",
