@@ -1,13 +1,7 @@
 //! The only lists of providers, stores and connectors.
 
 use crate::cli::Error;
-use cloudtik_core::{
-    Scope,
-    host::Connector,
-    node::Compile,
-    provider::Provider,
-    state::{Store, StoreError},
-};
+use cloudtik_core::{host::Connector, node::Compile, provider::Provider, state::Store};
 use cloudtik_engine::Registry;
 use cloudtik_redb::RedbStore;
 use cloudtik_runtime::{Catalog, Runtime};
@@ -94,11 +88,6 @@ pub fn hidden(args: &[OsString]) -> Option<u8> {
 
 pub fn store(home: &Path) -> Arc<dyn Store> {
     Arc::new(RedbStore::new(home))
-}
-
-/// Reads a scope's whole state and history, and compares all checksums.
-pub fn check(home: &Path, scope: &Scope) -> Result<(), StoreError> {
-    RedbStore::new(home).check(scope)
 }
 
 /// The runtimes that documents may select: the shipped ones, and those in the user's own folders.

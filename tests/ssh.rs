@@ -238,6 +238,7 @@ async fn applied(registry: &Registry, store: &MemoryStore, declarations: &[Decla
         pid: 1,
         started: 1,
         since: "2026-01-01T00:00:00Z".parse().unwrap(),
+        machine: String::new(),
         doing: "apply".into(),
     };
     let locks = BTreeMap::from([(scope(), store.lock(&scope(), &holder).unwrap())]);

@@ -133,8 +133,16 @@ fn holder(doing: &str) -> Holder {
         pid: std::process::id(),
         started: start_ticks(std::process::id()),
         since: Timestamp::now(),
+        machine: machine(),
         doing: doing.into(),
     }
+}
+
+/// Which processes this one sees: the machine's boot, and the pid namespace. Empty when the system does not tell.
+fn machine() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    let namespace = std::fs::read_link("/proc/self/ns/pid").ok();
+    boot.zip(namespace).map(|(boot, namespace)| format!("{} {}", boot.trim(), namespace.display())).unwrap_or_default()
 }
 
 /// A process's start time in clock ticks after boot (field 22 of its `stat`); 0 for one that has ended.

@@ -88,8 +88,8 @@ pub async fn plan(context: &Context, world: &World, request: &Request<'_>) -> Re
 /// Another run that is changing one of the scopes right now.
 fn busy(world: &World, scopes: &BTreeSet<Scope>) -> Result<Option<StoreError>, Error> {
     for scope in scopes {
-        if let Some(holder) = world.store.holder(scope)? {
-            return Ok(Some(StoreError::Locked { scope: scope.clone(), holder: Box::new(holder) }));
+        if let Some(lease) = world.store.lease(scope)? {
+            return Ok(Some(StoreError::Locked { scope: scope.clone(), lease: Box::new(lease) }));
         }
     }
     Ok(None)

@@ -165,7 +165,6 @@ impl Export {
 impl Check {
     /// Every damaged scope is told before the first one ends the run.
     fn run(self, context: &Context, world: &World) -> Result<Exit, Error> {
-        let home = context.home(None)?;
         let known = world.store.scopes()?;
         let scopes = match self.scope {
             Some(scope) if !known.contains(&scope) => return Err(unknown(&scope.to_string(), &world.store.place())),
@@ -175,7 +174,7 @@ impl Check {
         let mut exit = Exit::Ok;
         let mut whole = Vec::new();
         for scope in scopes {
-            match crate::registry::check(&home, &scope) {
+            match world.store.check(&scope) {
                 Ok(()) => whole.push(scope.to_string()),
                 Err(error) => exit = Error::from(error).report(&context.out),
             }

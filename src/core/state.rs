@@ -221,14 +221,52 @@ pub struct Holder {
     /// The process's start time as the system counts it, so that a reused pid is not taken for the owner.
     pub started: u64,
     pub since: Timestamp,
+    /// Where `pid` means something: the machine's boot and the pid namespace. Empty when that is not known.
+    #[serde(default)]
+    pub machine: String,
     /// `apply`, `destroy`, ….
     pub doing: String,
 }
 
+/// A scope's lock as others see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    pub holder: Holder,
+    /// Grows with each ownership of the scope. Every write carries it, and one that is not the newest is refused.
+    pub fence: u64,
+    /// Signs of life so far. Whoever waits compares this number and trusts no clock but its own.
+    pub beats: u64,
+    /// The last of them, by the holder's clock: for people, and to tell whether waiting is worth it.
+    pub beat: Timestamp,
+    /// After so many seconds without a sign of life another run may take over.
+    pub silence_s: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+}
+
+/// How far a run has come, in operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    pub done: usize,
+    pub of: usize,
+}
+
+/// What a repair did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repaired {
+    /// Where the damaged data was put aside; `None` when nothing was wrong.
+    pub aside: Option<String>,
+    /// What the scope's state was made anew from, and what is missing: for people.
+    pub how: String,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("{scope} is locked by {} (pid {} on {}), `{}` since {}", .holder.user, .holder.pid, .holder.host, .holder.doing, .holder.since)]
-    Locked { scope: Scope, holder: Box<Holder> },
+    #[error("{scope} is locked by {} (pid {} on {}), `{}` since {}", .lease.holder.user, .lease.holder.pid, .lease.holder.host, .lease.holder.doing, .lease.holder.since)]
+    Locked { scope: Scope, lease: Box<Lease> },
+    /// Another run took the scope over while this one was silent. Nothing of the refused write is in state.
+    #[error("another run has taken {scope} over")]
+    Fenced { scope: Scope, by: Option<Box<Lease>> },
     #[error("cannot {operation} state at {place}")]
     Io {
         operation: &'static str,
@@ -256,17 +294,25 @@ pub trait Store: Send + Sync {
     /// The last durable state; empty for a scope never written.
     fn read(&self, scope: &Scope) -> Result<Snapshot, StoreError>;
 
-    /// Takes the scope's lock at once or says who holds it. The lock ends with the returned value or the process.
+    /// Takes the scope's lock at once, also from a holder of this machine whose process has ended; or says who holds it.
+    /// It ends with the returned value, with the process, or when somebody takes it over.
     fn lock(&self, scope: &Scope, holder: &Holder) -> Result<Box<dyn Locked>, StoreError>;
 
-    /// Who holds the scope's lock now.
-    fn holder(&self, scope: &Scope) -> Result<Option<Holder>, StoreError>;
+    /// Takes the lock from a holder that gave no sign of life: `silent` is its lease as it was seen all that time. What it
+    /// still writes is refused. Errors with [`StoreError::Locked`] when the lease has moved on.
+    fn take_over(&self, scope: &Scope, holder: &Holder, silent: &Lease) -> Result<Box<dyn Locked>, StoreError>;
+
+    /// The lock as it is now; `None` when nobody holds it.
+    fn lease(&self, scope: &Scope) -> Result<Option<Lease>, StoreError>;
 
     /// Newest first.
     fn history(&self, scope: &Scope) -> Result<Vec<Revision>, StoreError>;
 
     /// The records as they were at the end of a revision; `None` when there was no such revision.
     fn at_revision(&self, scope: &Scope, number: u64) -> Result<Option<Snapshot>, StoreError>;
+
+    /// Reads everything that the scope ever wrote and checks that its journal gives its records.
+    fn check(&self, scope: &Scope) -> Result<(), StoreError>;
 }
 
 /// The right to change one scope.
@@ -274,7 +320,10 @@ pub trait Locked: Send {
     /// The state that the next append builds on.
     fn snapshot(&self) -> &Snapshot;
 
-    /// Appends all entries or none; durable when it returns.
+    /// Tells those who wait how far this run has come.
+    fn progress(&mut self, progress: Progress);
+
+    /// Appends all entries or none; durable when it returns. Errors with [`StoreError::Fenced`] when the lock was lost.
     fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError>;
 
     /// Removes the scope with its history. Refused while records or open intents are left.

@@ -21,7 +21,7 @@ use cloudtik_core::{
     Address, Attrs, Failure, FailureKind, Scope,
     event::{Event, Observer},
     plan::{OperationId, Plan},
-    state::{Entry, Locked, Record, Revision, Snapshot, StoreError},
+    state::{Entry, Locked, Progress, Record, Revision, Snapshot, StoreError},
 };
 use jiff::Timestamp;
 use slots::Slots;
@@ -197,6 +197,7 @@ impl Run<'_> {
             if let Err(source) = self.journal.append(entries).await {
                 return Err(self.cannot_record(source));
             }
+            self.journal.progress(Progress { done: self.summary.done.len(), of: self.plan.operations.len() });
             for (work, failure) in again {
                 tokio::spawn(worker::work_again(work, failure));
             }

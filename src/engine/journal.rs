@@ -2,7 +2,7 @@
 
 use cloudtik_core::{
     Scope,
-    state::{Entry, Locked, Snapshot, StoreError},
+    state::{Entry, Locked, Progress, Snapshot, StoreError},
 };
 use std::collections::BTreeMap;
 use tokio::task::spawn_blocking;
@@ -39,6 +39,11 @@ impl Journal {
         let (scopes, result) = written.await.map_err(|_| lost())?;
         self.scopes = Some(scopes);
         result
+    }
+
+    /// Tells those who wait for the locks how far the run is.
+    pub fn progress(&mut self, progress: Progress) {
+        self.scopes.iter_mut().flat_map(BTreeMap::values_mut).for_each(|locked| locked.progress(progress));
     }
 }
 

@@ -1,6 +1,9 @@
 //! The readable copy of a scope's state beside its database, as `state export` would write it.
 
-use crate::layout::{Files, io_error, sync_folder};
+use crate::{
+    layout::{Files, io_error, sync_folder},
+    lock::guard,
+};
 use cloudtik_core::{
     export::document,
     state::{Snapshot, StoreError},
@@ -12,15 +15,20 @@ use std::{
     path::Path,
 };
 
-/// Replaces the backup, durably and as a whole.
-pub(crate) fn write(files: &Files, snapshot: &Snapshot) -> std::result::Result<(), StoreError> {
+/// Replaces the backup, durably and as a whole, if it is `ours` to replace.
+pub(crate) fn write(
+    files: &Files,
+    snapshot: &Snapshot,
+    ours: impl FnOnce() -> std::result::Result<(), StoreError>,
+) -> std::result::Result<(), StoreError> {
     let mut fresh = files.backup.clone().into_os_string();
     fresh.push(".new");
     let fresh = Path::new(&fresh);
-    let written = write_new(fresh, snapshot)
-        .and_then(|()| std::fs::rename(fresh, &files.backup))
-        .and_then(|()| sync_folder(&files.folder));
-    written.map_err(|e| io_error("back up", &files.backup, e))
+    let failed = |e| io_error("back up", &files.backup, e);
+    write_new(fresh, snapshot).map_err(failed)?;
+    let _guard = guard(files)?;
+    ours()?;
+    std::fs::rename(fresh, &files.backup).and_then(|()| sync_folder(&files.folder)).map_err(failed)
 }
 
 fn write_new(path: &Path, snapshot: &Snapshot) -> Result<()> {

@@ -4,19 +4,26 @@
 //! holds the scope's lock, `redb` shares the file with that writer (who has checked it); when nobody does, the file is copied
 //! to memory under a shared lock and the copy is checked, and mended after a crash, without a byte of the file changing.
 
-use crate::layout::{Files, io_error};
+use crate::{
+    layout::{Files, io_error, sync_folder},
+    lock,
+};
 use cloudtik_core::state::StoreError;
-use redb::{Builder, ConcurrencyMode, Database, Error, ReadOnlyDatabase, StorageBackend};
+use redb::{Builder, ConcurrencyMode, Database, DatabaseError, Error, ReadOnlyDatabase, StorageBackend};
 use std::{
     fs::{File, OpenOptions},
-    io::{self, ErrorKind, Read},
+    io::{self, ErrorKind, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 /// Bytes of pages kept in memory.
 const CACHE: usize = 64 << 20;
+/// How long a process that has lost the scope's lock may take to lose the database's too.
+const ENDING: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(2);
 const EMPTY: &str = "the file is empty";
 
 fn builder() -> Builder {
@@ -25,24 +32,58 @@ fn builder() -> Builder {
     builder
 }
 
-/// Opens for writing. Needs the scope's lock.
-pub(crate) fn open(files: &Files) -> Result<Database, StoreError> {
+/// Opens for writing; `None` when another process has the file open for writing. Needs the scope's lock.
+pub(crate) fn open(files: &Files) -> Result<Option<Database>, StoreError> {
     let len = std::fs::metadata(&files.database).map_err(|e| io_error("open", &files.database, e))?.len();
     if len == 0 {
         return Err(damaged(files, EMPTY));
     }
-    builder().open(&files.database).map_err(|e| failure("open", files, e))
+    let start = Instant::now();
+    loop {
+        match builder().open(&files.database) {
+            Ok(database) => return Ok(Some(database)),
+            // The files of a process that ends are closed one after the other.
+            Err(DatabaseError::DatabaseAlreadyOpen) if start.elapsed() < ENDING => std::thread::sleep(PAUSE),
+            Err(DatabaseError::DatabaseAlreadyOpen) => return Ok(None),
+            Err(e) => return Err(failure("open", files, e)),
+        }
+    }
 }
 
-/// Makes a database under the name it has before it is complete, readable by its owner only. Needs the scope's lock.
-pub(crate) fn create(files: &Files) -> Result<Database, StoreError> {
+/// Leaves the file to a former owner that still has it open, and opens a copy under its name. Needs the scope's lock.
+///
+/// What that owner writes later goes to a file without a name. A commit of its under way may end while the file is read, so
+/// it is read until it stays the same: it can commit but once more, since it then finds that it has lost the lock.
+pub(crate) fn detach(files: &Files) -> Result<Database, StoreError> {
+    let failed = |e| io_error("copy", &files.database, e);
+    let gone = || failed(ErrorKind::NotFound.into());
+    let _guard = lock::guard(files)?;
+    let mut bytes = copy(files)?.ok_or_else(gone)?;
+    loop {
+        let again = copy(files)?.ok_or_else(gone)?;
+        if again == bytes {
+            break;
+        }
+        bytes = again;
+    }
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&files.fresh).map_err(failed)?;
+    file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+    std::fs::rename(&files.fresh, &files.database).and_then(|()| sync_folder(&files.folder)).map_err(failed)?;
+    open(files)?.ok_or_else(|| failure("open", files, DatabaseError::DatabaseAlreadyOpen))
+}
+
+/// Makes a database under the name it has before it is complete, readable by its owner only. Needs the scope's lock. Also
+/// gives its file, to be known again.
+pub(crate) fn create(files: &Files) -> Result<(Database, File), StoreError> {
     let failed = |e| io_error("create", &files.fresh, e);
     match std::fs::remove_file(&files.fresh) {
         Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed(e)),
         _ => {}
     }
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&files.fresh).map_err(failed)?;
-    builder().create(&files.fresh).map_err(|e| failure("create", files, e))
+    let file =
+        OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&files.fresh).map_err(failed)?;
+    Ok((builder().create(&files.fresh).map_err(|e| failure("create", files, e))?, file))
 }
 
 /// Opens for reading beside a writer.

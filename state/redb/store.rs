@@ -8,19 +8,31 @@ use crate::{
 };
 use cloudtik_core::{
     Scope,
-    state::{Holder, Locked, Revision, Snapshot, Store, StoreError},
+    state::{Holder, Lease, Locked, Revision, Snapshot, Store, StoreError},
 };
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// The state home in a folder of this machine. Opening it touches nothing; the first append makes what is missing.
 #[derive(Clone, Debug)]
 pub struct RedbStore {
     home: PathBuf,
+    silence: Duration,
 }
+
+/// After so long without a sign of life an owner may be succeeded.
+const SILENCE: Duration = Duration::from_secs(30);
 
 impl RedbStore {
     pub fn new(home: impl Into<PathBuf>) -> Self {
-        RedbStore { home: home.into() }
+        RedbStore { home: home.into(), silence: SILENCE }
+    }
+
+    /// The same place, whose owners may be succeeded after another time without a sign of life.
+    pub fn with_silence(self, silence: Duration) -> Self {
+        RedbStore { silence, ..self }
     }
 
     /// The database file of a scope, for messages and tests.
@@ -31,11 +43,6 @@ impl RedbStore {
     /// The readable backup of a scope, as `state import` reads it.
     pub fn backup(&self, scope: &Scope) -> PathBuf {
         self.files(scope).backup
-    }
-
-    /// Reads everything that the scope ever wrote and checks that its journal gives its records.
-    pub fn check(&self, scope: &Scope) -> Result<(), StoreError> {
-        view(&self.files(scope), scope, |view| view.check()).map(Option::unwrap_or_default)
     }
 
     fn files(&self, scope: &Scope) -> Files {
@@ -59,12 +66,18 @@ impl Store for RedbStore {
 
     fn lock(&self, scope: &Scope, holder: &Holder) -> Result<Box<dyn Locked>, StoreError> {
         let files = self.files(scope);
-        let lock = Lock::take(&files, scope, holder)?;
+        let lock = Lock::take(&files, scope, holder, self.silence)?;
         Ok(Box::new(Writer::open(files, scope, lock)?))
     }
 
-    fn holder(&self, scope: &Scope) -> Result<Option<Holder>, StoreError> {
-        lock::holder_of(&self.files(scope))
+    fn take_over(&self, scope: &Scope, holder: &Holder, silent: &Lease) -> Result<Box<dyn Locked>, StoreError> {
+        let files = self.files(scope);
+        let lock = Lock::take_over(&files, scope, holder, self.silence, silent)?;
+        Ok(Box::new(Writer::open(files, scope, lock)?))
+    }
+
+    fn lease(&self, scope: &Scope) -> Result<Option<Lease>, StoreError> {
+        lock::lease_of(&self.files(scope))
     }
 
     fn history(&self, scope: &Scope) -> Result<Vec<Revision>, StoreError> {
@@ -73,5 +86,9 @@ impl Store for RedbStore {
 
     fn at_revision(&self, scope: &Scope, number: u64) -> Result<Option<Snapshot>, StoreError> {
         view(&self.files(scope), scope, |view| view.at_revision(number)).map(Option::flatten)
+    }
+
+    fn check(&self, scope: &Scope) -> Result<(), StoreError> {
+        view(&self.files(scope), scope, |view| view.check()).map(Option::unwrap_or_default)
     }
 }

@@ -20,7 +20,7 @@ fn after(tamper: Tamper) -> StoreError {
     let batch: Vec<_> = (1..=39).map(|n| history(&cluster(), n)).collect();
     lock.append(&batch).unwrap();
     drop(lock);
-    let database = database::open(&Files::of(home.path(), &cluster())).unwrap();
+    let database = database::open(&Files::of(home.path(), &cluster())).unwrap().unwrap();
     let transaction = database.begin_write().unwrap();
     tamper(&transaction).unwrap();
     transaction.commit().unwrap();
@@ -57,7 +57,7 @@ fn an_older_format_is_read_and_written_on_as_the_present_one() {
     append(1..=3);
     let before = store.read(&cluster()).unwrap();
     let format = |set: Option<u32>| {
-        let database = database::open(&Files::of(home.path(), &cluster())).unwrap();
+        let database = database::open(&Files::of(home.path(), &cluster())).unwrap().unwrap();
         let transaction = database.begin_write().unwrap();
         let sealed = |format: u32| seal("meta", FORMAT_KEY.as_bytes(), &format);
         let mut meta = transaction.open_table(META).unwrap();

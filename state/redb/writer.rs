@@ -5,14 +5,14 @@ use crate::{
     database::failure,
     layout::{Files, io_error, sync_folder},
     load::{Loaded, View},
-    lock::Lock,
+    lock::{self, Lock},
     seal::{Sum, seal},
     tables::*,
 };
 use cloudtik_core::{
     Scope,
     plan::OperationId,
-    state::{Entry, Locked, Mutation, Snapshot, StoreError},
+    state::{Entry, Locked, Mutation, Progress, Snapshot, StoreError},
 };
 use redb::{Database, Error, ReadableDatabase, ReadableTableMetadata, Table, WriteTransaction};
 use std::{collections::BTreeMap, fs, io::ErrorKind};
@@ -39,13 +39,21 @@ impl Writer {
         if self.database.is_some() || !database::exists(&self.files.database)? {
             return Ok(());
         }
-        let database = database::open(&self.files)?;
+        let database = match database::open(&self.files)? {
+            Some(database) => database,
+            None => {
+                // The owner before this one is stopped in the middle of something.
+                self.still_ours()?;
+                database::detach(&self.files)?
+            }
+        };
+        self.still_ours()?;
         let transaction = database.begin_read().map_err(|e| failure("read", &self.files, e))?;
         let view = View {
             transaction: &transaction,
             files: &self.files,
             scope: &self.loaded.snapshot.scope,
-            witness: Some(self.lock.content.clone()),
+            witness: Some(self.lock.content()),
         };
         self.loaded = view.load()?;
         self.database = Some(database);
@@ -53,10 +61,13 @@ impl Writer {
     }
 
     /// Writes beside the database how far it has come.
-    fn witness(&mut self) -> Result<(), StoreError> {
-        self.lock.content.lineage.clone_from(&self.loaded.snapshot.lineage);
-        self.lock.content.serial = self.loaded.snapshot.serial;
-        self.lock.write().map_err(|e| io_error("append to", &self.files.lock, e))
+    fn witness(&self) -> Result<(), StoreError> {
+        let Snapshot { lineage, serial, .. } = &self.loaded.snapshot;
+        self.lock.witness(lineage, *serial).map_err(|e| io_error("append to", &self.files.lock, e))
+    }
+
+    fn still_ours(&self) -> Result<(), StoreError> {
+        self.lock.check(&self.files, &self.loaded.snapshot.scope)
     }
 
     /// Refuses what could not be read back as this scope's state.
@@ -86,13 +97,18 @@ impl Writer {
             return draft.commit(database, &self.loaded, entries).map_err(|e| failure("append to", &self.files, e));
         }
         let lineage = lineage().map_err(|e| io_error("create", &self.files.database, e))?;
-        let database = database::create(&self.files)?;
+        let (database, file) = database::create(&self.files)?;
         let draft = Draft::of(&self.loaded, lineage)
             .commit(&database, &self.loaded, entries)
             .map_err(|e| failure("create", &self.files, e))?;
-        fs::rename(&self.files.fresh, &self.files.database)
-            .and_then(|()| sync_folder(&self.files.folder))
-            .map_err(|e| io_error("create", &self.files.database, e))?;
+        {
+            let _guard = lock::guard(&self.files)?;
+            self.still_ours()?;
+            lock::still_named(&file, &self.files.fresh)?;
+            fs::rename(&self.files.fresh, &self.files.database)
+                .and_then(|()| sync_folder(&self.files.folder))
+                .map_err(|e| io_error("create", &self.files.database, e))?;
+        }
         self.database = Some(database);
         Ok(draft)
     }
@@ -109,6 +125,11 @@ impl Writer {
 }
 
 impl Locked for Writer {
+    fn progress(&mut self, progress: Progress) {
+        // It is for those who wait; whether the scope can be written shows at the next append.
+        let _ = self.lock.progress(progress);
+    }
+
     fn snapshot(&self) -> &Snapshot {
         &self.loaded.snapshot
     }
@@ -121,7 +142,8 @@ impl Locked for Writer {
         if entries.is_empty() {
             return Ok(());
         }
-        let draft = match self.commit(entries) {
+        // Looked at after the commit: what is acknowledged, a successor finds.
+        let draft = match self.commit(entries).and_then(|draft| self.still_ours().map(|()| draft)) {
             Ok(draft) => draft,
             Err(e) => {
                 self.database = None;
@@ -131,7 +153,7 @@ impl Locked for Writer {
         draft.apply(&mut self.loaded, entries);
         self.witness()?;
         match entries.iter().any(|entry| matches!(entry, Entry::Revision(_))) {
-            true => backup::write(&self.files, &self.loaded.snapshot),
+            true => backup::write(&self.files, &self.loaded.snapshot, || self.still_ours()),
             false => Ok(()),
         }
     }
@@ -151,6 +173,8 @@ impl Locked for Writer {
             });
         }
         self.database = None;
+        let _guard = lock::guard(&self.files)?;
+        self.still_ours()?;
         let Files { backup, database, fresh, lock, folder, .. } = &self.files;
         self.remove(&[backup, database, fresh])?;
         sync_folder(folder).map_err(|e| io_error("erase", folder, e))?;
@@ -169,9 +193,9 @@ impl Drop for Writer {
         }
         // What was acknowledged is durable and the lock ends with its file; what is done here only leaves a tidy folder, so
         // nothing hangs on its success.
-        self.lock.content.holder = None;
-        let _ = self.lock.write();
-        if self.loaded.snapshot.serial == 0 && !self.files.database.exists() {
+        let _ = self.lock.release();
+        let untouched = self.loaded.snapshot.serial == 0 && !self.files.database.exists();
+        if untouched && self.still_ours().is_ok() {
             let _ = self.remove(&[&self.files.fresh, &self.files.lock]);
             let _ = self.files.remove_empty_folders();
         }

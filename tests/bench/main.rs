@@ -188,6 +188,7 @@ fn holder() -> Holder {
         pid: std::process::id(),
         started: 0,
         since: jiff::Timestamp::now(),
+        machine: String::new(),
         doing: "bench".into(),
     }
 }

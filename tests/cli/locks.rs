@@ -18,6 +18,7 @@ fn a_second_run_is_told_who_holds_the_lock() {
         pid: std::process::id(),
         started: 0,
         since: "2026-01-02T03:04:05Z".parse().unwrap(),
+        machine: String::new(),
         doing: "destroy".into(),
     };
     let lock = RedbStore::new(bench.path("state")).lock(&Scope::workspace("demo"), &holder).unwrap();

@@ -30,7 +30,15 @@ pub fn at(second: i64) -> Timestamp {
 /// This process, as a holder that does `doing`.
 pub fn holder(doing: &str) -> Holder {
     let (user, host) = ("tester".into(), "here".into());
-    Holder { user, host, pid: std::process::id(), started: 7, since: at(0), doing: doing.into() }
+    Holder {
+        user,
+        host,
+        pid: std::process::id(),
+        started: 7,
+        since: at(0),
+        machine: String::new(),
+        doing: doing.into(),
+    }
 }
 
 /// A ready record; `version` is in its id and attributes.

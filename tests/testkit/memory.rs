@@ -2,7 +2,7 @@
 
 use cloudtik_core::{
     Scope,
-    state::{Entry, Holder, Locked, Mutation, Revision, Snapshot, Store, StoreError},
+    state::{Entry, Holder, Lease, Locked, Mutation, Progress, Revision, Snapshot, Store, StoreError},
 };
 use std::{
     collections::BTreeMap,
@@ -28,7 +28,9 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Shared {
     scopes: BTreeMap<Scope, Cell>,
-    holders: BTreeMap<Scope, Holder>,
+    leases: BTreeMap<Scope, Lease>,
+    /// How often each scope had an owner.
+    fences: BTreeMap<Scope, u64>,
     appends: u64,
     fault: Option<Fault>,
 }
@@ -75,6 +77,17 @@ impl MemoryStore {
         self.lock_shared().scopes.get(scope).map(|cell| cell.journal.clone()).unwrap_or_default()
     }
 
+    fn own(&self, shared: &mut Shared, scope: &Scope, holder: &Holder) -> Box<dyn Locked> {
+        let fence = shared.fences.entry(scope.clone()).or_default();
+        *fence += 1;
+        let fence = *fence;
+        let lease =
+            Lease { holder: holder.clone(), fence, beats: 0, beat: holder.since, silence_s: 30, progress: None };
+        shared.leases.insert(scope.clone(), lease);
+        let snapshot = shared.scopes.get(scope).map_or_else(|| Snapshot::empty(scope), |cell| cell.current.clone());
+        Box::new(MemoryLock { store: self.clone(), snapshot, fence, dead: false })
+    }
+
     fn lock_shared(&self) -> MutexGuard<'_, Shared> {
         // Nothing is half done while the mutex is held, so a panicking test elsewhere does not matter.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
@@ -83,6 +96,10 @@ impl MemoryStore {
 
 fn other(operation: &'static str, detail: impl ToString) -> StoreError {
     StoreError::Other { operation, place: "memory".into(), detail: detail.to_string() }
+}
+
+fn locked(scope: &Scope, lease: &Lease) -> StoreError {
+    StoreError::Locked { scope: scope.clone(), lease: Box::new(lease.clone()) }
 }
 
 impl Store for MemoryStore {
@@ -101,16 +118,22 @@ impl Store for MemoryStore {
 
     fn lock(&self, scope: &Scope, holder: &Holder) -> Result<Box<dyn Locked>, StoreError> {
         let mut shared = self.lock_shared();
-        if let Some(holder) = shared.holders.get(scope) {
-            return Err(StoreError::Locked { scope: scope.clone(), holder: Box::new(holder.clone()) });
+        match shared.leases.get(scope) {
+            Some(lease) => Err(locked(scope, lease)),
+            None => Ok(self.own(&mut shared, scope, holder)),
         }
-        shared.holders.insert(scope.clone(), holder.clone());
-        let snapshot = shared.scopes.get(scope).map_or_else(|| Snapshot::empty(scope), |cell| cell.current.clone());
-        Ok(Box::new(MemoryLock { store: self.clone(), snapshot, dead: false }))
     }
 
-    fn holder(&self, scope: &Scope) -> Result<Option<Holder>, StoreError> {
-        Ok(self.lock_shared().holders.get(scope).cloned())
+    fn take_over(&self, scope: &Scope, holder: &Holder, silent: &Lease) -> Result<Box<dyn Locked>, StoreError> {
+        let mut shared = self.lock_shared();
+        match shared.leases.get(scope) {
+            Some(lease) if (lease.fence, lease.beats) != (silent.fence, silent.beats) => Err(locked(scope, lease)),
+            _ => Ok(self.own(&mut shared, scope, holder)),
+        }
+    }
+
+    fn lease(&self, scope: &Scope) -> Result<Option<Lease>, StoreError> {
+        Ok(self.lock_shared().leases.get(scope).cloned())
     }
 
     fn history(&self, scope: &Scope) -> Result<Vec<Revision>, StoreError> {
@@ -125,15 +148,31 @@ impl Store for MemoryStore {
         let found = cell.revisions().find(|(_, revision)| revision.number == number);
         Ok(found.map(|(serial, _)| cell.fold(serial)))
     }
+
+    fn check(&self, scope: &Scope) -> Result<(), StoreError> {
+        let shared = self.lock_shared();
+        match shared.scopes.get(scope).is_none_or(|cell| cell.fold(cell.journal.len()) == cell.current) {
+            true => Ok(()),
+            false => Err(other("check", "the journal does not give the records")),
+        }
+    }
 }
 
 struct MemoryLock {
     store: MemoryStore,
     snapshot: Snapshot,
+    fence: u64,
     dead: bool,
 }
 
 impl MemoryLock {
+    fn still_ours(&self, shared: &Shared) -> Result<(), StoreError> {
+        match shared.leases.get(&self.snapshot.scope) {
+            Some(lease) if lease.fence == self.fence => Ok(()),
+            by => Err(StoreError::Fenced { scope: self.snapshot.scope.clone(), by: by.cloned().map(Box::new) }),
+        }
+    }
+
     fn check(&self, entries: &[Entry]) -> Result<(), StoreError> {
         let mut revision = self.snapshot.revision;
         for entry in entries {
@@ -169,6 +208,14 @@ fn subject(mutation: &Mutation) -> &cloudtik_core::Address {
 }
 
 impl Locked for MemoryLock {
+    fn progress(&mut self, progress: Progress) {
+        let mut shared = self.store.lock_shared();
+        let lease = shared.leases.get_mut(&self.snapshot.scope).filter(|lease| lease.fence == self.fence);
+        if let Some(lease) = lease {
+            (lease.beats, lease.progress) = (lease.beats + 1, Some(progress));
+        }
+    }
+
     fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
@@ -182,6 +229,7 @@ impl Locked for MemoryLock {
             return Ok(());
         }
         let mut shared = self.store.lock_shared();
+        self.still_ours(&shared)?;
         shared.appends += 1;
         let fault = shared.fault.filter(|fault| fault.append == shared.appends);
         if fault.is_none_or(|fault| fault.durable) {
@@ -215,14 +263,19 @@ impl Locked for MemoryLock {
         if left != (0, 0) {
             return Err(other("erase", format!("{} resources and {} open intents are left", left.0, left.1)));
         }
-        self.store.lock_shared().scopes.remove(&self.snapshot.scope);
+        let mut shared = self.store.lock_shared();
+        self.still_ours(&shared)?;
+        shared.scopes.remove(&self.snapshot.scope);
         Ok(())
     }
 }
 
 impl Drop for MemoryLock {
     fn drop(&mut self) {
-        self.store.lock_shared().holders.remove(&self.snapshot.scope);
+        let mut shared = self.store.lock_shared();
+        if self.still_ours(&shared).is_ok() {
+            shared.leases.remove(&self.snapshot.scope);
+        }
     }
 }
 

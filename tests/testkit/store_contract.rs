@@ -5,7 +5,7 @@
 use crate::entries::*;
 use cloudtik_core::{
     Scope,
-    state::{Entry, Locked, Snapshot, Store, StoreError},
+    state::{Entry, Holder, Locked, Progress, Snapshot, Store, StoreError},
 };
 use std::sync::mpsc;
 
@@ -25,6 +25,8 @@ macro_rules! store_contract {
             an_entry_of_another_scope_is_refused,
             a_revision_out_of_turn_is_refused,
             a_lock_excludes_a_second_holder_and_names_the_first,
+            a_silent_holder_is_succeeded_and_can_write_no_more,
+            a_holder_that_gave_a_sign_of_life_is_not_succeeded,
             scopes_are_locked_apart,
             readers_go_on_while_a_writer_appends,
             readers_go_on_while_writers_come_and_go,
@@ -58,6 +60,10 @@ fn append(store: &dyn Store, scope: &Scope, entries: &[Entry]) -> Snapshot {
     lock.snapshot().clone()
 }
 
+fn held(store: &dyn Store, scope: &Scope) -> Option<Holder> {
+    store.lease(scope).expect("the lock can be looked at").map(|lease| lease.holder)
+}
+
 fn read(store: &dyn Store, scope: &Scope) -> Snapshot {
     store.read(scope).expect("the scope can be read")
 }
@@ -78,7 +84,7 @@ pub fn an_unknown_scope_is_empty([store, other]: &Clients) {
     assert_eq!(read(&**store, &scope), Snapshot::empty(&scope));
     assert_eq!(store.history(&scope).expect("readable"), []);
     assert_eq!(store.at_revision(&scope, 1).expect("readable"), None);
-    assert_eq!(store.holder(&scope).expect("readable"), None);
+    assert_eq!(held(&**store, &scope), None);
     assert_eq!(store.scopes().expect("readable"), []);
     drop(lock(&**store, &scope));
     assert_eq!(other.scopes().expect("readable"), [], "a lock alone is no state");
@@ -167,19 +173,55 @@ pub fn a_lock_excludes_a_second_holder_and_names_the_first([store, other]: &Clie
     let scope = cluster();
     let first = store.lock(&scope, &holder("apply")).expect("free");
     for client in [store, other] {
-        assert_eq!(client.holder(&scope).expect("readable"), Some(holder("apply")));
+        assert_eq!(held(&**client, &scope), Some(holder("apply")));
         match client.lock(&scope, &holder("destroy")).map(|_| ()) {
-            Err(StoreError::Locked { scope: which, holder: who }) => {
-                assert_eq!((which, *who), (scope.clone(), holder("apply")))
+            Err(StoreError::Locked { scope: which, lease }) => {
+                assert_eq!((which, lease.holder), (scope.clone(), holder("apply")))
             }
             unexpected => panic!("not refused as locked: {unexpected:?}"),
         }
     }
     drop(first);
-    assert_eq!(other.holder(&scope).expect("readable"), None);
+    assert_eq!(held(&**other, &scope), None);
     let second = other.lock(&scope, &holder("destroy")).expect("free again");
-    assert_eq!(store.holder(&scope).expect("readable"), Some(holder("destroy")));
+    assert_eq!(held(&**store, &scope), Some(holder("destroy")));
     drop(second);
+}
+
+pub fn a_silent_holder_is_succeeded_and_can_write_no_more([store, other]: &Clients) {
+    let scope = cluster();
+    let mut first = lock(&**store, &scope);
+    first.append(&entries(&scope, 1..=2)).expect("it is the holder");
+    let silent = other.lease(&scope).expect("readable").expect("it is held");
+    let mut second = other.take_over(&scope, &holder("destroy"), &silent).expect("it was silent all the time");
+    assert_eq!(second.snapshot().serial, 2, "what the first one wrote is there");
+    second.append(&entries(&scope, 3..=3)).expect("it is the holder now");
+    let refused = first.append(&entries(&scope, 4..=4));
+    assert!(matches!(refused, Err(StoreError::Fenced { .. })), "{refused:?}");
+    drop(first);
+    let now = store.lease(&scope).expect("readable").expect("the end of the first does not end the second");
+    assert_eq!(now.holder, holder("destroy"));
+    assert!(now.fence > silent.fence, "{} after {}", now.fence, silent.fence);
+    second.append(&entries(&scope, 4..=5)).expect("it still is");
+    drop(second);
+    assert_eq!(read(&**store, &scope).serial, 5);
+    store.check(&scope).expect("the journal gives the records");
+}
+
+pub fn a_holder_that_gave_a_sign_of_life_is_not_succeeded([store, other]: &Clients) {
+    let scope = cluster();
+    let mut first = lock(&**store, &scope);
+    let before = other.lease(&scope).expect("readable").expect("it is held");
+    first.progress(Progress { done: 3, of: 7 });
+    let refused = other.take_over(&scope, &holder("destroy"), &before).map(|_| ());
+    match refused {
+        Err(StoreError::Locked { lease, .. }) => assert_eq!(lease.progress, Some(Progress { done: 3, of: 7 })),
+        unexpected => panic!("not refused: {unexpected:?}"),
+    }
+    first.append(&entries(&scope, 1..=1)).expect("it still is the holder");
+    drop(first);
+    // One that has ended is no obstacle.
+    other.take_over(&scope, &holder("destroy"), &before).expect("nobody holds it");
 }
 
 pub fn scopes_are_locked_apart([store, other]: &Clients) {
@@ -275,7 +317,7 @@ pub fn erase_is_refused_while_something_is_left([store, other]: &Clients) {
     let before = append(&**store, &scope, &[edit(vec![remove(&scope, "a")]), intent(&scope, "a", 1)]);
     lock(&**store, &scope).erase().expect_err("an intent is open");
     assert_eq!(read(&**other, &scope), before);
-    assert_eq!(other.holder(&scope).expect("readable"), None, "a refused erase ends its lock");
+    assert_eq!(held(&**other, &scope), None, "a refused erase ends its lock");
 }
 
 pub fn erase_removes_the_scope_with_its_history([store, other]: &Clients) {
@@ -290,7 +332,7 @@ pub fn erase_removes_the_scope_with_its_history([store, other]: &Clients) {
     assert_eq!(other.scopes().expect("readable"), std::slice::from_ref(&neighbour));
     assert_eq!(read(&**other, &scope), Snapshot::empty(&scope));
     assert_eq!(other.history(&scope).expect("readable"), []);
-    assert_eq!(other.holder(&scope).expect("readable"), None);
+    assert_eq!(held(&**other, &scope), None);
     assert_eq!(read(&**other, &neighbour).serial, 2);
     lock(&**other, &scope).erase().expect("erasing nothing is no error");
 }

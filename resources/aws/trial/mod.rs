@@ -161,6 +161,7 @@ impl Trial {
             pid: 1,
             started: 1,
             since: jiff::Timestamp::UNIX_EPOCH,
+            machine: String::new(),
             doing: "apply".into(),
         };
         // The journal's thread lets go a moment after a run.

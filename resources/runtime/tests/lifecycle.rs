@@ -182,6 +182,7 @@ impl Lab {
             pid: 1,
             started: 1,
             since: "1970-01-01T00:00:00Z".parse().unwrap(),
+            machine: String::new(),
             doing: "apply".into(),
         };
         let locks = BTreeMap::from([(scope(), self.store.lock(&scope(), &holder).unwrap())]);

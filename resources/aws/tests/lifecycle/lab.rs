@@ -247,6 +247,7 @@ impl Lab {
             pid: 1,
             started: 1,
             since: jiff::Timestamp::UNIX_EPOCH,
+            machine: String::new(),
             doing: "apply".into(),
         };
         // A run that was killed may take a moment to let go of it.

@@ -168,6 +168,7 @@ impl Lab {
             pid: 1,
             started: 1,
             since: jiff::Timestamp::UNIX_EPOCH,
+            machine: String::new(),
             doing: "apply".into(),
         };
         for _ in 0..1_000_000 {

@@ -7,7 +7,7 @@ mod process;
 
 use cloudtik_core::{
     Scope,
-    state::{Entry, Locked, Snapshot, Store},
+    state::{Entry, Locked, Snapshot, Store, StoreError},
 };
 use cloudtik_redb::RedbStore;
 use cloudtik_testkit::entries::{cluster, history, holder};

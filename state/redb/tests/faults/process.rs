@@ -1,6 +1,7 @@
 //! Two processes: one writes, the other kills it or reads beside it.
 
 use super::*;
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     io::{BufRead, BufReader, Lines, Write},
     process::{Child, ChildStdout, Command, Stdio},
@@ -11,7 +12,7 @@ const HOME: &str = "CLOUDTIK_TEST_STATE_HOME";
 const ENTRIES: &str = "CLOUDTIK_TEST_ENTRIES";
 
 /// The writing process: appends the test history in batches of 1 to 5, telling `try <serial>` before and `ack <serial>`
-/// after each, until that many entries are in; keeps the lock until its input ends.
+/// after each, until that many entries are in; keeps the lock until its input ends. Says `fenced` when it has lost the lock.
 #[test]
 #[ignore = "the other process of the tests in this file, which start it"]
 fn writer() {
@@ -22,7 +23,10 @@ fn writer() {
         let first = lock.snapshot().serial + 1;
         let last = end.min(first + first % 5);
         writeln!(out, "try {last}").unwrap();
-        lock.append(&entries(first..=last)).unwrap();
+        match lock.append(&entries(first..=last)) {
+            Err(StoreError::Fenced { .. }) => return writeln!(out, "fenced").unwrap(),
+            result => result.unwrap(),
+        }
         writeln!(out, "ack {last}").unwrap();
     }
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
@@ -33,6 +37,7 @@ struct Writer {
     lines: Lines<BufReader<ChildStdout>>,
     tried: u64,
     acknowledged: u64,
+    fenced: bool,
 }
 
 impl Writer {
@@ -46,7 +51,7 @@ impl Writer {
             .spawn()
             .expect("this test starts again");
         let lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
-        Writer { process, lines, tried: 0, acknowledged: 0 }
+        Writer { process, lines, tried: 0, acknowledged: 0, fenced: false }
     }
 
     /// Reads one line more; false at the end of the process.
@@ -58,7 +63,7 @@ impl Writer {
         match words.as_slice() {
             [serial, "try", ..] => self.tried = serial.parse().expect("a whole line"),
             [serial, "ack", ..] => self.acknowledged = serial.parse().expect("a whole line"),
-            _ => {}
+            _ => self.fenced |= line == "fenced",
         }
         true
     }
@@ -97,7 +102,7 @@ fn a_kill_loses_nothing_that_was_acknowledged() {
         );
         assert_eq!(read, prefix(&read.lineage, read.serial), "round {round}");
         store.check(&cluster()).unwrap();
-        assert_eq!(store.holder(&cluster()).unwrap(), None);
+        assert_eq!(store.lease(&cluster()).unwrap(), None);
         if dice.below(2) == 0 {
             assert_eq!(*lock(&store).snapshot(), read, "round {round}: the next writer starts from the same state");
         }
@@ -129,6 +134,87 @@ fn a_kill_while_a_scope_is_made_leaves_nothing_or_all_of_its_first_append() {
     }
 }
 
+/// A writer that is stopped at a random instant, succeeded, and let go on: the successor has all that was acknowledged, and
+/// whatever the former owner writes then is refused and is nowhere.
+#[test]
+fn a_stopped_writer_is_succeeded_and_refused_when_it_wakes() {
+    let (store, home) = scratch();
+    let mut dice = Dice(0x570b);
+    let mut in_flight = 0;
+    for round in 0..20 {
+        let mut writer = Writer::start(&home, u64::MAX);
+        while writer.tried == 0 && writer.follow() {}
+        for _ in 0..dice.below(8) {
+            writer.follow();
+        }
+        let (start, wait) = (Instant::now(), Duration::from_micros(dice.below(4_000)));
+        while start.elapsed() < wait {
+            std::hint::spin_loop();
+        }
+        signal(&writer, Signal::STOP);
+        let silent = store.lease(&cluster()).unwrap().expect("a stopped writer still holds it");
+        assert_eq!(silent.holder.pid, writer.process.id());
+        let mut second = store.take_over(&cluster(), &holder("destroy"), &silent).unwrap();
+        let found = second.snapshot().serial;
+        second.append(&entries(found + 1..=found + 3)).unwrap();
+        signal(&writer, Signal::CONT);
+        while writer.follow() {}
+        writer.process.wait().unwrap();
+        assert!(writer.fenced, "round {round}: it went on");
+        assert!(
+            [writer.acknowledged, writer.tried].contains(&found) || writer.acknowledged == 0,
+            "round {round}: {}, {}: {found}",
+            writer.acknowledged,
+            writer.tried
+        );
+        assert!(found >= writer.acknowledged, "round {round}: {found} of {}", writer.acknowledged);
+        second.append(&entries(found + 4..=found + 5)).unwrap();
+        drop(second);
+        let read = store.read(&cluster()).unwrap();
+        assert_eq!(read, prefix(&read.lineage, found + 5), "round {round}");
+        store.check(&cluster()).unwrap();
+        in_flight += u64::from(writer.tried > writer.acknowledged);
+    }
+    assert!(in_flight > 0, "no writer was stopped with a batch in flight");
+}
+
+/// Many processes want one scope, each takes it over from the one before, all of them stopped: only the last can write.
+#[test]
+fn of_many_stopped_writers_only_the_last_one_goes_on() {
+    let (store, home) = scratch();
+    let mut stopped = Vec::new();
+    for _ in 0..5 {
+        let silent = store.lease(&cluster()).unwrap();
+        if let Some(silent) = silent {
+            drop(store.take_over(&cluster(), &holder("apply"), &silent).unwrap());
+        }
+        let mut writer = Writer::start(&home, u64::MAX);
+        while writer.acknowledged == 0 && writer.follow() {}
+        signal(&writer, Signal::STOP);
+        stopped.push(writer);
+    }
+    let mut last = stopped.pop().unwrap();
+    stopped.iter().for_each(|writer| signal(writer, Signal::CONT));
+    for writer in &mut stopped {
+        while writer.follow() {}
+        writer.process.wait().unwrap();
+        assert!(writer.fenced);
+    }
+    signal(&last, Signal::CONT);
+    let before = last.acknowledged;
+    while last.acknowledged < before + 20 {
+        assert!(last.follow(), "the owner of the scope could not go on");
+    }
+    last.kill();
+    let read = store.read(&cluster()).unwrap();
+    assert_eq!(read, prefix(&read.lineage, read.serial));
+    store.check(&cluster()).unwrap();
+}
+
+fn signal(writer: &Writer, signal: Signal) {
+    kill_process(Pid::from_child(&writer.process), signal).unwrap();
+}
+
 #[test]
 fn another_process_reads_while_one_writes() {
     let (store, home) = scratch();
@@ -140,11 +226,11 @@ fn another_process_reads_while_one_writes() {
         assert!(read.serial >= floor, "read {} after {floor} was acknowledged", read.serial);
         assert_eq!(read, prefix(&read.lineage, read.serial));
     }
-    let holder = store.holder(&cluster()).unwrap().expect("the writer still holds it");
-    assert_eq!(holder.pid, writer.process.id());
+    let holder = store.lease(&cluster()).unwrap().expect("the writer still holds it");
+    assert_eq!(holder.holder.pid, writer.process.id());
     drop(writer.process.stdin.take());
     assert!(writer.process.wait().unwrap().success());
-    assert_eq!(store.holder(&cluster()).unwrap(), None);
+    assert_eq!(store.lease(&cluster()).unwrap(), None);
     assert_eq!(store.read(&cluster()).unwrap().serial, 150);
 }
 
