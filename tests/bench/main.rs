@@ -5,6 +5,7 @@
 //! and `terraform`, when it is on the path, plans the same graph of `terraform_data` as the anchor.
 
 mod aws;
+mod campaign;
 mod cloud;
 mod makespan;
 mod noop;
@@ -36,14 +37,42 @@ fn main() -> ExitCode {
         ["apply", n] => one_apply(number(n)),
         ["aws", program] => aws::run(program),
         ["makespan", n] => makespan::report(number(n)),
+        ["campaign", rest @ ..] => return campaign(rest),
+        ["campaign-run", home, socket, document] => {
+            if let Err(why) = campaign::child(home.as_ref(), socket.as_ref(), document.as_ref()) {
+                eprintln!("{why}");
+                return ExitCode::FAILURE;
+            }
+        }
         _ => {
             eprintln!(
-                "usage: cloudtik-bench all [CLOUDTIK] | plan N | noop-plan N | apply N | makespan WORKERS | aws CLOUDTIK"
+                "usage: cloudtik-bench all [CLOUDTIK] | plan N | noop-plan N | apply N | makespan WORKERS | aws CLOUDTIK\n       \
+                 cloudtik-bench {}",
+                campaign::USAGE
             );
             return ExitCode::from(64);
         }
     }
     ExitCode::SUCCESS
+}
+
+/// 0 when nothing was broken, 1 when something was, 64 when it was asked for in the wrong way.
+fn campaign(args: &[&str]) -> ExitCode {
+    let options = match campaign::Options::parse(args) {
+        Ok(options) => options,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::from(64);
+        }
+    };
+    match campaign::run(&options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("the campaign cannot go on: {e}");
+            ExitCode::from(2)
+        }
+    }
 }
 
 fn number(text: &str) -> usize {

@@ -1,0 +1,110 @@
+//! One child: started, killed at its instant unless it ends before, and what it said.
+
+use super::run::Line;
+use serde_json::Value as Json;
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    time::{Duration, Instant},
+};
+
+pub struct Ended {
+    pub lines: Vec<Line>,
+    pub took: Duration,
+    pub how: How,
+    /// What it wrote for people.
+    pub said: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    Killed,
+    Finished,
+    Failed,
+}
+
+impl Ended {
+    /// Operations that it set out to carry out.
+    pub fn planned(&self) -> Option<usize> {
+        self.lines.iter().find_map(|line| if let Line::Plan(n) = line { Some(*n) } else { None })
+    }
+
+    /// Whether it was between its plan and its end.
+    pub fn hit_an_apply(&self) -> bool {
+        self.how == How::Killed && self.planned().is_some() && !self.lines.contains(&Line::Done)
+    }
+}
+
+/// Runs a command to its end, or kills it when it has lasted `limit`; `before_kill` sees it still alive. Each whole line of
+/// its output goes through `understand`.
+pub fn run(
+    mut command: Command,
+    limit: Option<Duration>,
+    mut before_kill: impl FnMut(&Child),
+    understand: fn(&[u8]) -> serde_json::Result<Option<Line>>,
+) -> std::io::Result<Ended> {
+    let started = Instant::now();
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let out = child.stdout.take().expect("it is piped");
+    let mut err = child.stderr.take().expect("it is piped");
+    let (ending, ended) = channel();
+    let listening = std::thread::spawn(move || {
+        let _ending = ending; // dropped at the end of the output
+        lines(BufReader::new(out), understand)
+    });
+    let complaining = std::thread::spawn(move || {
+        let mut said = Vec::new();
+        err.read_to_end(&mut said).map(|_| String::from_utf8_lossy(&said).into_owned())
+    });
+    let late = limit.is_some_and(|limit| timed_out(&ended, limit));
+    if late {
+        before_kill(&child);
+        child.kill()?;
+    }
+    let status = child.wait()?;
+    let how = match (status.code(), status.success()) {
+        (_, true) => How::Finished,
+        (None, _) if late => How::Killed,
+        _ => How::Failed,
+    };
+    let took = started.elapsed();
+    let lines = listening.join().expect("it reads to the end")?;
+    Ok(Ended { lines, took, how, said: complaining.join().expect("it reads to the end")? })
+}
+
+fn timed_out(ended: &Receiver<()>, limit: Duration) -> bool {
+    ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout)
+}
+
+/// A last line without an end was never said.
+fn lines(
+    mut from: impl BufRead,
+    understand: fn(&[u8]) -> serde_json::Result<Option<Line>>,
+) -> std::io::Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    let mut text = Vec::new();
+    while from.read_until(b'\n', &mut text)? > 0 {
+        if text.ends_with(b"\n") {
+            lines.extend(understand(&text)?);
+        }
+        text.clear();
+    }
+    Ok(lines)
+}
+
+/// The lines of this program's own child.
+pub fn own(text: &[u8]) -> serde_json::Result<Option<Line>> {
+    serde_json::from_slice(text).map(Some)
+}
+
+/// Where an apply begins and ends, in the events of the real program.
+pub fn applies(text: &[u8]) -> serde_json::Result<Option<Line>> {
+    let event: Json = serde_json::from_slice(text)?;
+    Ok(match event["event"].as_str() {
+        Some("apply-started") => Some(Line::Plan(event["operations"].as_u64().unwrap_or(0) as usize)),
+        Some("operation-finished") => Some(Line::Result),
+        Some("apply-finished") => Some(Line::Done),
+        _ => None,
+    })
+}
