@@ -61,6 +61,11 @@ pub(crate) fn is_address(item: &Item, address: &Address) -> bool {
     is_owned(item, address.scope()) && item.tags.get(ADDRESS).is_some_and(marked)
 }
 
+/// Whether it carries the mark of an operation, or of a request.
+pub(crate) fn is_made_by(item: &Item, operation: &str) -> bool {
+    item.tags.get(OPERATION).is_some_and(|mark| mark == operation)
+}
+
 pub(crate) fn by_operation(call: &Call) -> Vec<Filter> {
     vec![Filter::tag(OPERATION, call.operation.to_string())]
 }
@@ -77,4 +82,18 @@ pub(crate) fn changes(id: &str, call: &Call) -> Vec<Request> {
         requests.push(Request::DeleteTags { ids: vec![id.into()], keys: gone });
     }
     requests
+}
+
+/// As [`changes`], without those that change nothing on an object that was looked at. The mark of its group is mark enough.
+pub(crate) fn differences(item: &Item, call: &Call) -> Vec<Request> {
+    let there = |(key, value): (&String, &String)| match key.as_str() {
+        ADDRESS => is_address(item, &call.address),
+        _ => item.tags.get(key) == Some(value),
+    };
+    let differs = |request: &Request| match request {
+        Request::CreateTags { tags, .. } => !tags.iter().all(there),
+        Request::DeleteTags { keys, .. } => keys.iter().any(|key| item.tags.contains_key(key)),
+        _ => true,
+    };
+    changes(&item.id, call).into_iter().filter(differs).collect()
 }

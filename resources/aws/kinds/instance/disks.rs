@@ -94,13 +94,8 @@ pub(super) fn seen(asked: &Value, machine: &Item, volumes: &BTreeMap<String, Ite
 }
 
 /// Makes the volumes of a machine what the call asks for.
-pub(super) async fn converge(at: &At<'_>, machine: &Item) -> Result<(), Failure> {
-    let asked = at.attribute("disks");
-    if !is_comparable(asked) {
-        return Ok(());
-    }
-    let volumes = volumes(&*at.api, [machine].into_iter()).await.map_err(|e| at.fail(&e))?;
-    for (device, disk) in asked.as_map().into_iter().flatten() {
+pub(super) async fn converge(at: &At<'_>, machine: &Item, volumes: &BTreeMap<String, Item>) -> Result<(), Failure> {
+    for (device, disk) in at.attribute("disks").as_map().into_iter().flatten() {
         let volume = volume_at(machine, device).and_then(|id| volumes.get(&id));
         if let Some(volume) = volume {
             let wanted = |key| disk.at(key).cloned().unwrap_or_default();

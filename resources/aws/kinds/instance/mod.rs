@@ -6,6 +6,7 @@
 mod console;
 mod disks;
 mod launch;
+mod lookups;
 mod watch;
 
 pub(super) use disks::{can_become, modify};
@@ -34,6 +35,7 @@ use std::{collections::BTreeMap, time::Duration};
 #[derive(Default)]
 pub(crate) struct Instance {
     watch: watch::Watch,
+    lookups: lookups::Lookups,
 }
 
 /// Machines in these states are there; those that shut down or are terminated are not.
@@ -155,7 +157,7 @@ impl Kind for Instance {
     }
 
     async fn update(&self, at: &At<'_>) -> Result<Outcome, Failure> {
-        let item = at.one(Listing::Instances, &[Filter::is("instance-id", at.id())]).await?;
+        let item = self.lookups.machine(&at.api, at.id()).await.map_err(|e| at.fail(&e))?;
         let gone = || Failure::new(FailureKind::NotFound, &at.operation, "the machine is gone");
         let item = item.filter(|item| STATES.contains(&item.text("state"))).ok_or_else(gone)?;
         let (mut groups, mut there) = (at.texts("groups"), texts(item.fields.get("groups").unwrap_or(&Value::Unset)));
@@ -164,8 +166,13 @@ impl Kind for Instance {
         if !groups.is_empty() && groups != there {
             at.send_to_new(Request::ModifyInstanceGroups { instance: item.id.clone(), groups }).await?;
         }
-        disks::converge(at, &item).await?;
-        at.retag(&item.id).await?;
+        if disks::is_comparable(at.attribute("disks")) {
+            let volumes = self.lookups.volumes(&at.api, &item.id).await.map_err(|e| at.fail(&e))?;
+            disks::converge(at, &item, &volumes).await?;
+        }
+        for request in tags::differences(&item, at.call) {
+            at.send_to_new(request).await?;
+        }
         start(at, &item).await?;
         Ok(Outcome { id: item.id.clone(), outputs: Attrs::new() })
     }
@@ -188,19 +195,7 @@ impl Kind for Instance {
     }
 
     async fn settle(&self, at: &At<'_>) -> Result<Settled, Failure> {
-        let by = |operation: &str| {
-            let filter = Filter::tag(tags::OPERATION, operation);
-            [Filter::new("instance-state-name", STATES), filter]
-        };
-        let alone = at.list(Listing::Instances, &by(&at.call.operation.0)).await?;
-        let mut made = match (&at.call.batch, alone.is_empty()) {
-            (Some(batch), true) => {
-                let mut made = at.list(Listing::Instances, &by(&batch.id)).await?;
-                made.sort_by(|a, b| launch_order(a).cmp(&launch_order(b)));
-                made.into_iter().skip(batch.index as usize).take(1).collect()
-            }
-            _ => alone,
-        };
+        let mut made = self.lookups.made(&at.api, at.call).await.map_err(|e| at.fail(&e))?;
         Ok(match (made.pop(), made.len()) {
             (None, _) => Settled::Absent,
             (Some(item), 0) => Settled::Found(outcome(&item)),

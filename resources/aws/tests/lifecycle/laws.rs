@@ -102,6 +102,32 @@ fn alike_machines_are_launched_and_ended_together() {
     assert_eq!(count("TerminateInstances"), 1);
 }
 
+/// The answer that did not come is that of one request, however many machines it made.
+#[test]
+fn what_became_of_a_large_launch_is_found_out_in_few_calls() {
+    let many = edited(CLUSTER, "min_workers: 2", "min_workers: 90");
+    let looks = |workers: &str, what: Option<What>| {
+        let lab = Lab::new();
+        lab.fake.set(|settings| settings.quotas.cpus = 2_000);
+        lab.apply(&BOTH).complete();
+        lab.fake.take_log();
+        if let Some(what) = what {
+            lab.fake.fault(Fault { action: "RunInstances".into(), nth: 1, what });
+        }
+        if matches!(lab.apply(&[WORKSPACE, workers]), Run::Killed) {
+            lab.apply(&[WORKSPACE, workers]).complete();
+        }
+        assert_eq!(lab.plan(&[WORKSPACE, workers]), [] as [&str; 0]);
+        lab.fake.take_log().iter().filter(|call| call.action == "DescribeInstances").count()
+    };
+    let calm = looks(&many, None);
+    for what in [What::FailsAfter, What::LostAnswer, What::FailsBefore, What::Stuck { done: true }] {
+        let more = looks(&many, Some(what.clone())).saturating_sub(calm);
+        // A killed run is followed by a whole one, which looks at the world as every run does.
+        assert!(more <= 40, "{what:?}: {more} more than {calm}, for 88 machines");
+    }
+}
+
 /// The longest path is the NAT gateway; all else fits beside it.
 #[test]
 fn a_cluster_takes_little_longer_than_its_nat_gateway() {
