@@ -236,3 +236,30 @@ fn a_run_outlives_its_parent() {
     assert_eq!(bench.plan().changes(), [""; 0]);
     goes_on(&bench);
 }
+
+mod slow {
+    use super::*;
+
+    /// A lease lasts half a minute.
+    #[test]
+    fn a_run_that_is_stopped_for_longer_than_its_lease_is_succeeded_and_writes_no_more() {
+        let bench = bench();
+        let mut run = Run::at_the_gate(&bench);
+        run.send(Signal::STOP);
+        open(&bench);
+        let second = bench.ok(&[&APPLY[..], &["--lock-timeout", "2m"]].concat());
+        assert!(second.err.contains("which gave no sign of life for 30 s"), "{}", second.err);
+        assert_eq!(bench.plan().changes(), [""; 0]);
+        let before = bench.ok(&["state", "export", "cluster/w/c"]).out;
+        run.send(Signal::CONT);
+        let rest: Vec<String> = run.events.by_ref().map(Result::unwrap).collect();
+        assert_eq!(run.code(), Some(5), "{rest:?}");
+        assert!(
+            rest.iter().any(|line| line.contains("\"id\":\"fenced\"") && line.contains("taken cluster/w/c over")),
+            "{rest:?}"
+        );
+        assert_eq!(bench.ok(&["state", "export", "cluster/w/c"]).out, before);
+        bench.ok(&["state", "check"]);
+        goes_on(&bench);
+    }
+}

@@ -4,7 +4,7 @@ use super::{Global, error::Error};
 use crate::{
     exit::Exit,
     registry::{self, Platform, PlatformOptions},
-    view::{self, Output},
+    view::{self, Confirm, Output},
 };
 use cloudtik_core::{
     Diagnostic, Scope,
@@ -32,6 +32,24 @@ impl Context {
     pub fn print(&self, text: &str) -> Result<Exit, Error> {
         self.out.result(text).map_err(Error::io("write to standard output"))?;
         Ok(Exit::Ok)
+    }
+
+    /// Asks before something is changed, unless that is agreed to already. `None`: go on.
+    pub fn agree(&self, question: &str, yes: bool) -> Result<Option<Exit>, Error> {
+        if yes {
+            return Ok(None);
+        }
+        match self.out.confirm(question).map_err(Error::io("ask on the terminal"))? {
+            Confirm::Yes => Ok(None),
+            Confirm::No => {
+                self.out.note("Nothing was changed.");
+                Ok(Some(Exit::Declined))
+            }
+            Confirm::NotAsked => {
+                self.out.note("Nothing was changed: nobody is here to agree. Run it again with `-y`.");
+                Ok(Some(Exit::Declined))
+            }
+        }
     }
 
     /// Writes a verb's result as an event of this name; `document` is a JSON object.
@@ -100,7 +118,7 @@ impl World {
         }
     }
 
-    /// Locks scopes in order, so that two runs cannot wait for each other.
+    /// Locks scopes in order, so that two runs cannot wait for each other; does not wait for them itself.
     pub fn lock(&self, scopes: &BTreeSet<Scope>, doing: &str) -> Result<BTreeMap<Scope, Box<dyn Locked>>, Error> {
         let holder = holder(doing);
         scopes.iter().map(|scope| Ok((scope.clone(), self.store.lock(scope, &holder)?))).collect()
@@ -122,7 +140,7 @@ pub fn who() -> String {
     format!("{}@{}", holder.user, holder.host)
 }
 
-fn holder(doing: &str) -> Holder {
+pub fn holder(doing: &str) -> Holder {
     let uid = rustix::process::geteuid();
     let unnamed = |_| if uid.is_root() { "root".into() } else { format!("uid {}", uid.as_raw()) };
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(unnamed);

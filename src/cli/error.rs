@@ -1,7 +1,11 @@
 //! What ends a verb early, and how it is told.
 
+use super::lock::{looks_silent, standing};
 use crate::{exit::Exit, view::Output};
-use cloudtik_core::{Diagnostic, Failure, Sources, state::StoreError};
+use cloudtik_core::{
+    Diagnostic, Failure, Scope, Sources,
+    state::{Lease, StoreError},
+};
 use cloudtik_engine::{ApplyError, Unsettled};
 use std::io;
 
@@ -58,7 +62,8 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Error::Problems { .. } => Exit::Invalid,
-            Error::Store(StoreError::Locked { .. }) => Exit::Locked,
+            Error::Store(StoreError::Locked { .. } | StoreError::Fenced { .. }) => Exit::Locked,
+            Error::Apply(error) if succeeded(error).is_some() => Exit::Locked,
             Error::Apply(error) if matches!(**error, ApplyError::Tampered | ApplyError::OtherHistory { .. }) => {
                 Exit::Refused
             }
@@ -79,8 +84,11 @@ impl Error {
     }
 
     fn diagnostic(&self) -> Diagnostic {
+        if let Error::Store(StoreError::Locked { scope, lease }) = self {
+            return locked(self.to_string(), scope, lease);
+        }
         let (id, hint) = match self {
-            Error::Store(StoreError::Locked { .. }) => ("locked", Some("wait for it to end, or interrupt it there")),
+            Error::Store(StoreError::Fenced { .. }) => ("fenced", Some(FENCED)),
             Error::Store(_) => ("state", None),
             Error::Apply(error) => apply_words(error),
             Error::Provider(failure) => ("provider", failure.hint.as_deref()),
@@ -92,8 +100,31 @@ impl Error {
     }
 }
 
+const FENCED: &str =
+    "this run was silent for too long, and the other one goes on from what was recorded: nothing is lost";
+
+/// Who holds a lock, and what can be done about it.
+fn locked(summary: String, scope: &Scope, lease: &Lease) -> Diagnostic {
+    let diagnostic = Diagnostic::error("locked", summary).detail(standing(lease));
+    match looks_silent(lease) {
+        false => diagnostic.hint("wait for it: `--lock-timeout 10m`, or interrupt it there"),
+        true => diagnostic.hint(format!(
+            "it has been silent for long: `cloudtik state unlock {scope}` ends its right to write, and `apply` does so by itself"
+        )),
+    }
+}
+
+/// Whether a run ended because another one took its scope over.
+fn succeeded(error: &ApplyError) -> Option<&StoreError> {
+    match error {
+        ApplyError::Journal { source, .. } if matches!(source, StoreError::Fenced { .. }) => Some(source),
+        _ => None,
+    }
+}
+
 fn apply_words(error: &ApplyError) -> (&'static str, Option<&str>) {
     match error {
+        _ if succeeded(error).is_some() => ("fenced", Some(FENCED)),
         ApplyError::Tampered => ("tampered-plan", Some("make a new plan: `cloudtik plan -o FILE`")),
         ApplyError::OtherHistory { .. } => (
             "stale-plan",

@@ -5,16 +5,17 @@ use super::{
     error::Error,
     interrupt,
     load::Program,
+    lock::{Locks, lock},
 };
 use crate::{
     exit::Exit,
-    view::{self, Confirm, progress::Progress},
+    view::{self, progress::Progress},
 };
 use cloudtik_core::{
     Address, Declaration, Diagnostic, Scope, Sources,
     plan::{Change, Mode, Plan},
     provider::Presence,
-    state::{Locked, Snapshot, StoreError},
+    state::{Snapshot, StoreError},
 };
 use cloudtik_engine::{ApplyOptions, Input, Interrupt, Options, RefreshPolicy, Summary};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,8 +61,6 @@ pub struct Planned {
     pub state: BTreeMap<Scope, Snapshot>,
     pub observed: BTreeMap<Address, Presence>,
 }
-
-type Locks = BTreeMap<Scope, Box<dyn Locked>>;
 
 /// Plans without changing anything but what interrupted runs left open, which is settled first if nobody else is at it.
 pub async fn plan(context: &Context, world: &World, request: &Request<'_>) -> Result<Planned, Error> {
@@ -163,7 +162,9 @@ pub async fn change(context: &Context, world: &World, request: &Request<'_>) -> 
     let mut interrupt = interrupt::listen().map_err(Error::io("listen for signals"))?;
     // Reading tells of damage that the right to write would repair.
     world.read(request.scopes)?;
-    let mut locks = world.lock(request.scopes, request.command)?;
+    let Some(mut locks) = lock(context, world, request.scopes, request.command, &mut interrupt).await? else {
+        return Ok(stopped(context));
+    };
     let progress = Progress::new(&context.out);
     if !settle_or_stop(world, &mut locks, &progress, &mut interrupt).await? {
         progress.finish();
@@ -187,7 +188,9 @@ pub async fn change_by(context: &Context, world: &World, plan: &Plan, yes: bool)
     let mut interrupt = interrupt::listen().map_err(Error::io("listen for signals"))?;
     let scopes: BTreeSet<Scope> = plan.base.keys().cloned().collect();
     world.read(&scopes)?;
-    let mut locks = world.lock(&scopes, "apply")?;
+    let Some(mut locks) = lock(context, world, &scopes, "apply", &mut interrupt).await? else {
+        return Ok(stopped(context));
+    };
     let progress = Progress::new(&context.out);
     let settled = settle_or_stop(world, &mut locks, &progress, &mut interrupt).await?;
     progress.finish();
@@ -245,17 +248,7 @@ fn ask(context: &Context, world: &World, plan: &Plan, yes: bool) -> Result<Optio
         true => question.to_owned(),
         false => format!("The data in {} will be lost for good. {question}", lost.join(", ")),
     };
-    match context.out.confirm(&question).map_err(Error::io("ask on the terminal"))? {
-        Confirm::Yes => Ok(None),
-        Confirm::No => {
-            context.out.note("Nothing was changed.");
-            Ok(Some(Exit::Declined))
-        }
-        Confirm::NotAsked => {
-            context.out.note("Nothing was changed: nobody is here to agree. Run it again with `-y`.");
-            Ok(Some(Exit::Declined))
-        }
-    }
+    context.agree(&question, false)
 }
 
 async fn carry_out(

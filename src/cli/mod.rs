@@ -19,6 +19,7 @@ mod history;
 mod info;
 mod interrupt;
 mod load;
+mod lock;
 mod nodes;
 mod plan;
 mod ports;
@@ -47,7 +48,7 @@ use context::Context;
 #[cfg(feature = "aws")]
 pub use context::home;
 pub use error::Error;
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 const AFTER: &str = "\
 Exit codes: 0 done, 1 failed, 2 changes (plan and diff, with --detailed-exitcode), 3 wrong documents or request, 4 applied in part, \
@@ -81,6 +82,9 @@ pub struct Global {
     /// How local nodes are made: auto, namespaces, namespaces-root or loopback [default: $CLOUDTIK_NODE_MODEL]
     #[arg(long, global = true, value_name = "MODEL", help_heading = "Global options")]
     pub node_model: Option<String>,
+    /// How long to wait for another run that holds the lock, as in `90s` or `10m` [default: not at all]
+    #[arg(long, global = true, value_name = "TIME", value_parser = duration, help_heading = "Global options")]
+    pub lock_timeout: Option<Duration>,
     /// Print machine-readable lines instead of text
     #[arg(long, global = true, help_heading = "Global options")]
     pub json: bool,
@@ -90,6 +94,12 @@ pub struct Global {
     /// Show more
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub verbose: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wanted = || format!("`{text}` is no time: write `90s`, `10m` or `1h30m`");
+    let signed: jiff::SignedDuration = text.parse().map_err(|_| wanted())?;
+    Duration::try_from(signed).map_err(|_| wanted())
 }
 
 impl Global {

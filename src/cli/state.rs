@@ -1,8 +1,9 @@
 //! `cloudtik state`: look at recorded state, and repair it by hand.
 
 use super::{
-    context::{Context, World},
+    context::{Context, World, holder},
     error::Error,
+    lock::standing,
 };
 use crate::{exit::Exit, view};
 use clap::{Args, Subcommand};
@@ -28,6 +29,8 @@ pub enum State {
     Mv(Mv),
     /// Read everything recorded and compare all checksums
     Check(Check),
+    /// End another run's right to write a scope
+    Unlock(Unlock),
     /// Forget a recorded resource, without touching it; with --scope, forget an empty scope and its history
     Rm(Rm),
 }
@@ -69,6 +72,15 @@ pub struct Mv {
 }
 
 #[derive(Args)]
+pub struct Unlock {
+    /// `workspace/<name>` or `cluster/<workspace>/<name>`
+    scope: Scope,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+#[derive(Args)]
 pub struct Rm {
     /// Resources with their scope
     #[arg(required_unless_present = "scope")]
@@ -91,6 +103,7 @@ impl State {
             State::Import(import) => import.run(context, &world),
             State::Check(check) => check.run(context, &world),
             State::Mv(mv) => mv.run(context, &world),
+            State::Unlock(unlock) => unlock.run(context, &world),
             State::Rm(rm) => rm.run(context, &world),
         }
     }
@@ -274,6 +287,28 @@ impl Mv {
         }
         lock.append(&[Entry::Edit { what: format!("mv {} {}", self.from, self.to), mutations, at: Timestamp::now() }])?;
         context.tell("state-changed", &format!("Moved {} to {}.", self.from, self.to.short()))
+    }
+}
+
+impl Unlock {
+    /// Whatever the other run still writes is refused, so that this cannot harm the state.
+    fn run(self, context: &Context, world: &World) -> Result<Exit, Error> {
+        let scope = &self.scope;
+        let Some(lease) = world.store.lease(scope)? else {
+            return context.tell("state-changed", &format!("Nobody holds {scope}."));
+        };
+        let (who, doing) = (&lease.holder, &lease.holder.doing);
+        context.out.note(&format!("{scope} is locked by {who}, `{doing}`: {}.", standing(&lease)));
+        let question = "What it still does is not recorded; the next run finds out what became of it. Unlock?";
+        if let Some(exit) = context.agree(question, self.yes)? {
+            return Ok(exit);
+        }
+        // It may have given a sign of life since: that is what the question was about.
+        let latest = world.store.lease(scope)?.filter(|latest| latest.fence == lease.fence);
+        if let Some(latest) = latest {
+            drop(world.store.take_over(scope, &holder("state unlock"), &latest)?);
+        }
+        context.tell("state-changed", &format!("Unlocked {scope}; what {who} still writes is refused."))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// Version of the JSON that records, entries and exports are written in. Every earlier one is read too.
 ///
@@ -228,6 +228,13 @@ pub struct Holder {
     pub doing: String,
 }
 
+/// `ada (pid 12 on host)`.
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (pid {} on {})", self.user, self.pid, self.host)
+    }
+}
+
 /// A scope's lock as others see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
@@ -262,7 +269,7 @@ pub struct Repaired {
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("{scope} is locked by {} (pid {} on {}), `{}` since {}", .lease.holder.user, .lease.holder.pid, .lease.holder.host, .lease.holder.doing, .lease.holder.since)]
+    #[error("{scope} is locked by {}, `{}` since {}", .lease.holder, .lease.holder.doing, .lease.holder.since)]
     Locked { scope: Scope, lease: Box<Lease> },
     /// Another run took the scope over while this one was silent. Nothing of the refused write is in state.
     #[error("another run has taken {scope} over")]

@@ -212,7 +212,7 @@ fn of_many_stopped_writers_only_the_last_one_goes_on() {
 }
 
 fn signal(writer: &Writer, signal: Signal) {
-    kill_process(Pid::from_child(&writer.process), signal).unwrap();
+    kill_process(Pid::from_child(&writer.process), signal).expect("it is our child");
 }
 
 #[test]
