@@ -23,14 +23,15 @@ use cloudtik_core::{
     plan::{OperationId, Plan},
     state::{Entry, Locked, Progress, Record, Revision, Snapshot, StoreError},
 };
-use jiff::Timestamp;
 use slots::Slots;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
+};
+use tokio::{
+    sync::{mpsc, watch},
     time::Instant,
 };
-use tokio::sync::{mpsc, watch};
 
 /// How far a run was asked to stop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -310,7 +311,7 @@ impl Run<'_> {
             .map(|scope| {
                 let revision = Revision {
                     number: self.revisions.get(scope).copied().unwrap_or(0) + 1,
-                    at: Timestamp::now(),
+                    at: self.registry.now(),
                     who: self.options.who.clone(),
                     plan: self.plan.digest.clone(),
                     command: self.options.command.clone(),

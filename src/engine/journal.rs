@@ -1,11 +1,17 @@
 //! Durable appends, off the async runtime: one blocking task at a time owns the locked scopes and writes a batch.
+//!
+//! A runtime of one thread has everything happen in one order, so that a run can be replayed: there a batch is written in
+//! place.
 
 use cloudtik_core::{
     Scope,
     state::{Entry, Locked, Progress, Snapshot, StoreError},
 };
 use std::collections::BTreeMap;
-use tokio::task::spawn_blocking;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    task::spawn_blocking,
+};
 
 type Scopes = BTreeMap<Scope, Box<dyn Locked>>;
 
@@ -32,6 +38,11 @@ impl Journal {
             detail: "its writer ended early: this is a bug in cloudtik".into(),
         };
         let mut scopes = self.scopes.take().ok_or_else(lost)?;
+        if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+            let result = append(&mut scopes, entries);
+            self.scopes = Some(scopes);
+            return result;
+        }
         let written = spawn_blocking(move || {
             let result = append(&mut scopes, entries);
             (scopes, result)

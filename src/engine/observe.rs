@@ -9,12 +9,12 @@ use cloudtik_core::{
     value,
 };
 use futures::future::try_join_all;
-use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// Between two looks at what should be there.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -70,7 +70,7 @@ async fn ask(registry: &Registry, provider: &dyn Provider, refresh: &Refresh) ->
         let absent: BTreeSet<Address> =
             observed.iter().filter(|o| o.presence == Presence::Absent).map(|o| o.address.clone()).collect();
         let young = |subject: &&Subject| {
-            let age = subject.record.as_ref().and_then(|record| record.made).map(|made| Timestamp::now() - made);
+            let age = subject.record.as_ref().and_then(|record| record.made).map(|made| registry.now() - made);
             let age = age.and_then(|age| Duration::try_from(age).ok());
             age.is_some_and(|age| age.max(waited) < window) && absent.contains(&subject.address)
         };

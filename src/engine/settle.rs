@@ -13,7 +13,6 @@ use cloudtik_core::{
     state::{Entry, Intent, Locked, Mutation, Record, Status, StoreError},
 };
 use futures::StreamExt;
-use jiff::Timestamp;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -54,7 +53,7 @@ pub async fn settle(registry: &Registry, locked: &mut dyn Locked, observer: &dyn
                     let record = records.get(&intent.address).cloned();
                     settle_create(registry, record, intent, began, observer).await
                 }
-                _ => Ok(closed(intent, Vec::new(), Some("interrupted: its result was never recorded"))),
+                _ => Ok(closed(registry, intent, Vec::new(), Some("interrupted: its result was never recorded"))),
             }
         })
         .buffered(LOOKUPS);
@@ -72,7 +71,7 @@ async fn settle_create(
     observer: &dyn Observer,
 ) -> Result<Entry, Unsettled> {
     if record.as_ref().is_some_and(|r| r.operation == intent.operation) {
-        return Ok(closed(intent, Vec::new(), None));
+        return Ok(closed(registry, intent, Vec::new(), None));
     }
     let call = Call {
         record: record.clone(),
@@ -94,11 +93,11 @@ async fn settle_create(
     match settled {
         Settled::Found(outcome) => {
             say("found");
-            Ok(closed(intent, vec![found(registry, intent, record.as_deref(), &outcome)], None))
+            Ok(closed(registry, intent, vec![found(registry, intent, record.as_deref(), &outcome)], None))
         }
         Settled::Absent => {
             say("absent");
-            Ok(closed(intent, Vec::new(), Some("interrupted before it had an effect")))
+            Ok(closed(registry, intent, Vec::new(), Some("interrupted before it had an effect")))
         }
         Settled::Ambiguous(candidates) => {
             say("ambiguous");
@@ -116,7 +115,7 @@ async fn settle_create(
 /// the patience with it lasted.
 fn unseen(registry: &Registry, intent: &Intent) -> Duration {
     let window = registry.window(&intent.provider, intent.address.kind());
-    let since = Duration::try_from(Timestamp::now().duration_since(intent.at)).unwrap_or_default();
+    let since = Duration::try_from(registry.now().duration_since(intent.at)).unwrap_or_default();
     (PATIENCE + window).saturating_sub(since).min(window)
 }
 
@@ -164,11 +163,11 @@ fn found(registry: &Registry, intent: &Intent, old: Option<&Record>, outcome: &O
     Mutation::Put(Box::new(record))
 }
 
-fn closed(intent: &Intent, mutations: Vec<Mutation>, failure: Option<&str>) -> Entry {
+fn closed(registry: &Registry, intent: &Intent, mutations: Vec<Mutation>, failure: Option<&str>) -> Entry {
     Entry::Result {
         operation: intent.operation.clone(),
         mutations,
         failure: failure.map(String::from),
-        at: Timestamp::now(),
+        at: registry.now(),
     }
 }

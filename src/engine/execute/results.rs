@@ -10,7 +10,6 @@ use cloudtik_core::{
     state::{Deposed, Entry, Mutation, Record, Status},
     value,
 };
-use jiff::Timestamp;
 use std::{collections::BTreeMap, sync::Arc};
 
 impl Run<'_> {
@@ -107,7 +106,7 @@ impl Run<'_> {
                 }
             }
         }
-        let entry = Entry::Result { operation: op.id.clone(), mutations, failure, at: Timestamp::now() };
+        let entry = Entry::Result { operation: op.id.clone(), mutations, failure, at: self.registry.now() };
         self.entries.push((op.address.scope().clone(), entry));
     }
 

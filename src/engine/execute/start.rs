@@ -18,12 +18,11 @@ use cloudtik_core::{
     state::{Entry, Intent, Record},
     value,
 };
-use jiff::Timestamp;
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Instant,
 };
+use tokio::time::Instant;
 
 /// Operations that go in one request. Most go alone.
 struct Together {
@@ -94,7 +93,7 @@ impl Run<'_> {
         }
         for work in &members {
             let op = &self.plan.operations[work.at];
-            self.entries.push((op.address.scope().clone(), Entry::Intent(intent(op, &work.call))));
+            self.entries.push((op.address.scope().clone(), Entry::Intent(self.intent(op, &work.call))));
             self.observer.event(Event::OperationStarted {
                 operation: op.id.clone(),
                 address: op.address.clone(),
@@ -103,6 +102,21 @@ impl Run<'_> {
             self.begin(work.at, work.call.attributes.clone());
         }
         members
+    }
+
+    fn intent(&self, op: &Operation, call: &Call) -> Intent {
+        Intent {
+            operation: op.id.clone(),
+            address: op.address.clone(),
+            provider: op.provider.clone(),
+            verb: op.verb.clone(),
+            attributes: call.attributes.clone(),
+            references: op.references.clone(),
+            dependencies: op.dependencies.clone(),
+            lifecycle: op.lifecycle.clone(),
+            batch: call.batch.clone(),
+            at: self.registry.now(),
+        }
     }
 
     fn begin(&mut self, at: usize, attributes: Attrs) {
@@ -122,7 +136,7 @@ impl Run<'_> {
             let op = &self.plan.operations[at];
             match self.prepare(at, op) {
                 Ok(work) if asked == Interrupt::No => {
-                    self.entries.push((op.address.scope().clone(), Entry::Intent(intent(op, &work.call))));
+                    self.entries.push((op.address.scope().clone(), Entry::Intent(self.intent(op, &work.call))));
                     starting.push((work, failure));
                 }
                 _ => self.fail(at, failure, 0),
@@ -197,11 +211,11 @@ impl Run<'_> {
     ) -> impl Fn(&Outcome) -> Record + Send + Sync + 'static {
         let schema = self.registry.kinds().get(&op.provider, op.address.kind()).map_or(1, |k| k.version);
         let shows_late = !self.registry.window(&op.provider, op.address.kind()).is_zero();
-        let (old, op) = (self.records.get(&op.address).cloned(), op.clone());
+        let (old, op, clock) = (self.records.get(&op.address).cloned(), op.clone(), self.registry.clock());
         move |outcome| {
             let mut record = record_of(&op.address, &op.provider, outcome, schema);
             record.made = match &op.verb {
-                Verb::Create | Verb::CreateBeside { .. } => shows_late.then(Timestamp::now),
+                Verb::Create | Verb::CreateBeside { .. } => shows_late.then(|| clock()),
                 _ => old.as_ref().and_then(|old| old.made),
             };
             record.attributes = attributes.clone();
@@ -239,19 +253,4 @@ fn alike(work: &Work) -> Option<Alike> {
     }
     let key = work.provider.batch(&work.call)?;
     Some((work.provider.name(), work.verb.as_str(), key))
-}
-
-fn intent(op: &Operation, call: &Call) -> Intent {
-    Intent {
-        operation: op.id.clone(),
-        address: op.address.clone(),
-        provider: op.provider.clone(),
-        verb: op.verb.clone(),
-        attributes: call.attributes.clone(),
-        references: op.references.clone(),
-        dependencies: op.dependencies.clone(),
-        lifecycle: op.lifecycle.clone(),
-        batch: call.batch.clone(),
-        at: Timestamp::now(),
-    }
 }
