@@ -8,6 +8,7 @@
 //! 5. B goes before A changes.
 //!
 //! Rule 5, rolling batches, and rule 2 for what goes with its home are wishes: where they would close a cycle they give way.
+//! So does rule 4 after them, where B can be told of another A only when an A's successor is there that A itself keeps away.
 
 use crate::{decide::Decided, graph::Declared, planner::Input};
 use cloudtik_core::{
@@ -82,6 +83,8 @@ struct Builder<'a> {
     operations: Vec<Operation>,
     edges: Vec<Edge>,
     wishes: BTreeSet<(u32, u32)>,
+    /// Wishes that give way last.
+    firm: BTreeSet<(u32, u32)>,
     steps: HashMap<Address, Steps>,
     /// What is stopped in order before each resource goes.
     drains: HashMap<Address, Vec<u32>>,
@@ -113,6 +116,7 @@ pub(crate) fn build<'a>(
         operations: Vec::new(),
         edges: Vec::new(),
         wishes: BTreeSet::new(),
+        firm: BTreeSet::new(),
         steps: HashMap::new(),
         drains: HashMap::new(),
         leftovers: HashMap::new(),
@@ -408,9 +412,7 @@ impl<'a> Builder<'a> {
                 }
             }
             (None, Some((used_op, Removal::Plain | Removal::AfterNew))) => {
-                if let Some(provide) = user.provide {
-                    self.edge(provide, used_op, Needs::Ready);
-                }
+                self.firm.extend(user.provide.map(|provide| (provide, used_op)));
             }
             (Some((user_op, Removal::Plain | Removal::BeforeNew)), None) => {
                 if let Some(provide) = used.provide {
@@ -462,7 +464,9 @@ impl<'a> Builder<'a> {
     }
 
     fn finish(mut self) -> Built {
-        self.grant_wishes();
+        for wishes in [std::mem::take(&mut self.firm), std::mem::take(&mut self.wishes)] {
+            self.grant(wishes);
+        }
         let mut by_address: HashMap<Address, Vec<u32>> = HashMap::with_capacity(self.operations.len());
         for (index, operation) in self.operations.iter().enumerate() {
             by_address.entry(operation.address.clone()).or_default().push(index as u32);
@@ -470,15 +474,16 @@ impl<'a> Builder<'a> {
         Built { operations: self.operations, edges: each_once(self.edges), by_address }
     }
 
-    fn grant_wishes(&mut self) {
-        self.wishes.retain(|edge| edge.0 != edge.1);
-        if self.wishes.is_empty() {
+    /// Adds what closes no cycle, not even together with the others.
+    fn grant(&mut self, mut wishes: BTreeSet<(u32, u32)>) {
+        wishes.retain(|edge| edge.0 != edge.1);
+        if wishes.is_empty() {
             return;
         }
         let mut graph = DiGraph::<(), ()>::new();
         let nodes: Vec<_> = self.operations.iter().map(|_| graph.add_node(())).collect();
         let certain = self.edges.iter().map(|edge| (edge.from, edge.to));
-        for (from, to) in certain.chain(self.wishes.iter().copied()) {
+        for (from, to) in certain.chain(wishes.iter().copied()) {
             graph.add_edge(nodes[from as usize], nodes[to as usize], ());
         }
         let mut component = vec![0; nodes.len()];
@@ -487,7 +492,7 @@ impl<'a> Builder<'a> {
                 component[member.index()] = number;
             }
         }
-        for (from, to) in std::mem::take(&mut self.wishes) {
+        for (from, to) in wishes {
             if component[from as usize] != component[to as usize] {
                 self.edge(from, to, Needs::Ready);
             }

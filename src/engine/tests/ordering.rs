@@ -71,6 +71,18 @@ fn destroy_a_update_b() {
     assert_eq!(steps, ["update vm.b", "delete net.a"]);
 }
 
+/// The image is told of the new sub only when the net is new, and that waits for what the image still names to go.
+#[test]
+fn what_cannot_be_told_in_time_of_a_successor_does_not_hold_up_what_keeps_that_away() {
+    let image = |of: &str| thing("image.c", &[("of", of)]);
+    let before = [net("1"), sub("1", "x"), thing("lb.d", &[("net", "@net.a#id"), ("port", "1")]), image("@lb.d#ip")];
+    let (_, steps) = plan(&before, &[net("2"), sub("1", "x"), image("@sub.b#id")]);
+    assert_eq!(
+        steps,
+        ["delete sub.b", "delete lb.d", "delete net.a", "create net.a", "create sub.b", "update image.c"]
+    );
+}
+
 fn lb(port: &str) -> Declaration {
     thing("lb.a", &[("port", port)])
 }
