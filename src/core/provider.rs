@@ -116,6 +116,16 @@ pub enum Settled {
     Ambiguous(Vec<String>),
 }
 
+/// How often a service lets one of its calls be made, as it publishes it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// Calls of one name share what is allowed.
+    pub name: &'static str,
+    /// That may come at once.
+    pub size: f64,
+    pub per_second: f64,
+}
+
 /// Creates, reads, updates and deletes resources of its kinds. Knows neither the engine nor the terminal.
 ///
 /// Every call may be repeated: `create` with an operation id that it has seen returns the object made then, `delete` of
@@ -130,6 +140,11 @@ pub trait Provider: Send + Sync {
     /// itself.
     fn concurrency(&self) -> usize {
         64
+    }
+
+    /// What is known of how often `verb` may be called on `kind`: what a rehearsal goes by. Makes no call.
+    fn rate(&self, _kind: &str, _verb: &str) -> Option<Rate> {
+        None
     }
 
     /// Observes all subjects of one kind, in as few requests as the service allows. Answers every subject exactly once.

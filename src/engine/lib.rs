@@ -8,6 +8,7 @@ mod compare;
 mod decide;
 mod diff;
 mod drain;
+mod errand;
 mod estimate;
 mod execute;
 mod graph;
@@ -25,6 +26,7 @@ pub mod undo;
 mod worker;
 
 pub use compare::compare;
+pub use errand::{Errand, Undone};
 pub use execute::{ApplyError, ApplyOptions, Interrupt, Summary, apply, check};
 pub use observe::{RefreshPolicy, observe};
 pub use planner::{Input, Options, plan};

@@ -3,8 +3,7 @@
 
 pub mod entries;
 pub mod lab;
-pub mod memory;
 pub mod store_contract;
 pub mod world;
 
-pub use memory::{Fault, MemoryStore};
+pub use cloudtik_memory::{Fault, MemoryStore};

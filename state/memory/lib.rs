@@ -1,7 +1,9 @@
-//! A store in memory that can die at a chosen append.
+//! A store in memory, for what must leave no trace (a rehearsal) and for tests: it can die at a chosen append.
+//!
+//! It keeps every journal whole. What it holds goes with its last clone.
 
 use cloudtik_core::{
-    Scope,
+    Scope, digest,
     state::{Entry, Holder, Lease, Locked, Mutation, Progress, Revision, Snapshot, Store, StoreError},
 };
 use std::{
@@ -33,18 +35,26 @@ struct Shared {
     fences: BTreeMap<Scope, u64>,
     appends: u64,
     fault: Option<Fault>,
+    /// Where the names of histories come from: the system's random numbers, or this.
+    seed: Option<u64>,
 }
 
 #[derive(Debug)]
 struct Cell {
+    /// What the journal starts from.
+    first: Snapshot,
     journal: Vec<Entry>,
     current: Snapshot,
 }
 
 impl Cell {
+    fn new(snapshot: &Snapshot) -> Self {
+        Cell { first: snapshot.clone(), journal: Vec::new(), current: snapshot.clone() }
+    }
+
     fn fold(&self, serial: usize) -> Snapshot {
         let lineage = self.current.lineage.clone();
-        let mut snapshot = Snapshot { lineage, ..Snapshot::empty(&self.current.scope) };
+        let mut snapshot = Snapshot { lineage, ..self.first.clone() };
         self.journal[..serial].iter().for_each(|entry| snapshot.apply(entry));
         snapshot
     }
@@ -60,6 +70,19 @@ impl Cell {
 impl MemoryStore {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Names histories after `seed`, so that what is done with it can be replayed to the byte.
+    pub fn seeded(seed: u64) -> Self {
+        let store = Self::default();
+        store.lock_shared().seed = Some(seed);
+        store
+    }
+
+    /// Takes in a scope's state as another store has it, open intents and all, without the history behind it.
+    pub fn hold(&self, snapshot: Snapshot) {
+        let cell = Cell::new(&snapshot);
+        self.lock_shared().scopes.insert(cell.current.scope.clone(), cell);
     }
 
     /// Sets or clears the fault that comes.
@@ -233,12 +256,10 @@ impl Locked for MemoryLock {
         shared.appends += 1;
         let fault = shared.fault.filter(|fault| fault.append == shared.appends);
         if fault.is_none_or(|fault| fault.durable) {
-            let cell = shared
-                .scopes
-                .entry(self.snapshot.scope.clone())
-                .or_insert_with(|| Cell { journal: Vec::new(), current: self.snapshot.clone() });
+            let lineage = shared.lineage(&self.snapshot.scope);
+            let cell = shared.scopes.entry(self.snapshot.scope.clone()).or_insert_with(|| Cell::new(&self.snapshot));
             if cell.current.lineage.is_empty() {
-                cell.current.lineage = lineage();
+                cell.current.lineage = lineage;
             }
             cell.journal.extend_from_slice(entries);
             entries.iter().for_each(|entry| cell.current.apply(entry));
@@ -279,8 +300,17 @@ impl Drop for MemoryLock {
     }
 }
 
+impl Shared {
+    fn lineage(&self, scope: &Scope) -> String {
+        match self.seed {
+            Some(seed) => digest::of(&(seed, scope.to_string(), self.appends)).0.chars().take(32).collect(),
+            None => random(),
+        }
+    }
+}
+
 /// 128 bits from the keys that the standard library draws from the system.
-fn lineage() -> String {
+fn random() -> String {
     let half = || RandomState::new().hash_one(0u8);
     format!("{:016x}{:016x}", half(), half())
 }
@@ -288,11 +318,11 @@ fn lineage() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entries::*;
+    use cloudtik_testkit::entries::*;
 
-    crate::store_contract!(clients);
+    cloudtik_testkit::store_contract!(clients);
 
-    fn clients() -> (crate::store_contract::Clients, ()) {
+    fn clients() -> (cloudtik_testkit::store_contract::Clients, ()) {
         let store = MemoryStore::new();
         ([Box::new(store.clone()), Box::new(store)], ())
     }
