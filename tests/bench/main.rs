@@ -2,7 +2,8 @@
 //!
 //! Every figure comes from a process of its own, so peak memory is the figure's own, and CPU time is the system's account
 //! of that process. Run `cargo run --release -p cloudtik-bench -- all [CLOUDTIK]`; a program given as CLOUDTIK is timed too,
-//! and `terraform`, when it is on the path, plans the same graph of `terraform_data` as the anchor.
+//! and `terraform`, when it is on the path, plans the same graph of `terraform_data` as the anchor. `campaign` and `boundaries`
+//! count something else: what is lost when applies are killed.
 
 mod aws;
 mod campaign;
@@ -38,8 +39,9 @@ fn main() -> ExitCode {
         ["aws", program] => aws::run(program),
         ["makespan", n] => makespan::report(number(n)),
         ["campaign", rest @ ..] => return campaign(rest),
-        ["campaign-run", home, socket, document] => {
-            if let Err(why) = campaign::child(home.as_ref(), socket.as_ref(), document.as_ref()) {
+        ["boundaries", rest @ ..] => return boundaries(rest),
+        ["campaign-run", home, socket, document, failpoints] => {
+            if let Err(why) = campaign::child(home.as_ref(), socket.as_ref(), document.as_ref(), failpoints) {
                 eprintln!("{why}");
                 return ExitCode::FAILURE;
             }
@@ -47,7 +49,8 @@ fn main() -> ExitCode {
         _ => {
             eprintln!(
                 "usage: cloudtik-bench all [CLOUDTIK] | plan N | noop-plan N | apply N | makespan WORKERS | aws CLOUDTIK\n       \
-                 cloudtik-bench {}",
+                 cloudtik-bench {}\n       \
+                 cloudtik-bench boundaries [--every N]",
                 campaign::USAGE
             );
             return ExitCode::from(64);
@@ -70,6 +73,26 @@ fn campaign(args: &[&str]) -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(e) => {
             eprintln!("the campaign cannot go on: {e}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The same exit codes.
+fn boundaries(args: &[&str]) -> ExitCode {
+    let every = match args {
+        [] => 1,
+        ["--every", n] => number(n).max(1),
+        _ => {
+            eprintln!("usage: cloudtik-bench boundaries [--every N]");
+            return ExitCode::from(64);
+        }
+    };
+    match campaign::boundaries(every) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("the boundaries cannot be tried: {e}");
             ExitCode::from(2)
         }
     }

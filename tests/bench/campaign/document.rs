@@ -46,6 +46,15 @@ impl Document {
         Document::new(self.shape, 0)
     }
 
+    /// Of a tree of five: one replaced before and one after its successor is made, one changed in place, one dropped.
+    pub fn changed(&self) -> Self {
+        let mut next = self.clone();
+        next.images = BTreeMap::from([(2, 1), (3, 1)]);
+        next.sizes = BTreeMap::from([(1, 1)]);
+        next.objects -= 1;
+        next
+    }
+
     /// One random change, and its name.
     pub fn edited(&self, dice: &mut Dice, most: usize) -> (Self, &'static str) {
         let mut next = self.clone();

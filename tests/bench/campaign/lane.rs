@@ -1,26 +1,21 @@
 //! One story after another: a document is applied, edited some times and destroyed, with kills in all of it.
 
 use super::{
-    client::{Client, Link},
     dice::Dice,
     document::{Document, Shape, scope},
-    process::{self, Ended, How},
-    run::{self, Line, Say},
-    service::Service,
+    process::{self, How},
+    run::{self, Failpoints, Line},
+    stage::{Calm, Stage},
     tally::Tally,
-    witness::{Broken, Fault, Witness, accounted},
-    world::{Counts, LAG, World, shape},
+    witness::{Broken, Fault},
+    world::LAG,
 };
 use cloudtik_core::state::{Store, StoreError};
-use cloudtik_redb::RedbStore;
-use cloudtik_testkit::MemoryStore;
-use std::{
-    path::{Path, PathBuf},
-    process::{Child, Command},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, process::Child, time::Duration};
 use tokio::runtime::Handle;
+
+/// How long at most a request, and its answer, are under way.
+const WAY: Duration = Duration::from_millis(3);
 
 /// Most kills between a change of the document and the run that is left to finish.
 const KILLS: u64 = 6;
@@ -58,17 +53,6 @@ pub struct Lane {
     pace: [Pace; Shape::ALL.len()],
 }
 
-/// A world, its state, and the same without kills.
-struct Stage {
-    folder: PathBuf,
-    world: Arc<World>,
-    service: Service,
-    store: RedbStore,
-    witness: Witness,
-    calm: Arc<World>,
-    calm_store: MemoryStore,
-}
-
 impl Lane {
     pub fn new(runtime: Handle, dice: Dice, most: usize) -> Self {
         Lane { runtime, dice, most, pace: [Pace::new(); Shape::ALL.len()] }
@@ -91,13 +75,15 @@ impl Lane {
     }
 
     fn story(&mut self, folder: &Path, shape: Shape, kills: bool, tally: &Tally) -> std::io::Result<()> {
-        let mut stage = Stage::new(folder, &self.runtime, Dice::new(self.dice.next()))?;
+        let dice = Dice::new(self.dice.next());
+        let mut stage = Stage::open(folder, &self.runtime, LAG, WAY, dice)?;
+        let calm = Calm::new(&folder.join("calm"), &self.runtime)?;
         let half = (self.most / 2) as u64;
         let mut document = Document::new(shape, (half + self.dice.below(half + 1)) as usize);
         let mut action = "create";
         let actions = if kills { 2 + self.dice.below(3) } else { 1 };
         for left in (0..=actions).rev() {
-            if let Err((broken, what)) = self.action(&mut stage, &document, kills, tally)? {
+            if let Err((broken, what)) = self.action(&mut stage, &calm, &document, kills, tally)? {
                 // What is broken once may be broken in every run that follows: this story ends, and is kept.
                 tally.broken(broken, &format!("{shape:?}, {action}: {what}; kept in {}", folder.display()));
                 return Ok(());
@@ -116,27 +102,34 @@ impl Lane {
     fn action(
         &mut self,
         stage: &mut Stage,
+        calm: &Calm,
         document: &Document,
         kills: bool,
         tally: &Tally,
     ) -> std::io::Result<Result<(), Fault>> {
         stage.write(document)?;
-        let (before, calm_before) = (stage.world.counts()?, stage.calm.counts()?);
-        if let Err(why) = self.runtime.block_on(stage.calm_down(document)) {
-            return Ok(Err((Broken::Astray, format!("without kills: {why}"))));
-        }
-        let calm = stage.calm.counts()? - calm_before;
+        let (before, calm) = (stage.world.counts()?, calm.change(document)?);
         // As many steps as objects come and go, or some that only change.
-        let mut left = (calm.created + calm.deleted).max(20);
+        let mut left = (calm.counts.created + calm.counts.deleted).max(20);
         let kills = if kills { 1 + self.dice.below(KILLS) } else { 0 };
         for attempt in 0.. {
             let pace = self.pace(document);
             let last = attempt == kills || !tally.wants_more();
             let limit = (!last).then(|| pace.instant(left, &mut self.dice));
-            let rival = self.dice.below(8) == 0;
-            let ended = stage.run(limit, rival, tally)?;
-            if let Err(fault) = self.runtime.block_on(stage.inspect(&ended, tally))? {
-                return Ok(Err(fault));
+            let watched = self.dice.below(8) == 0;
+            let ended = process::run(
+                stage.command(&Failpoints::default())?,
+                limit,
+                |child| {
+                    if watched {
+                        rival(stage, child, tally);
+                    }
+                },
+                process::own,
+            )?;
+            match stage.inspect(&ended)? {
+                Ok(state) => tally.open(state.open.len()),
+                Err(fault) => return Ok(Err(fault)),
             }
             tally.run(&ended);
             if last {
@@ -148,7 +141,7 @@ impl Lane {
             let done = ended.lines.iter().map(Line::results).sum();
             left = ended.planned().unwrap_or(left).saturating_sub(done);
         }
-        stage.compare(before, calm)
+        stage.compare(before, &calm)
     }
 
     fn pace(&self, document: &Document) -> Pace {
@@ -156,98 +149,18 @@ impl Lane {
     }
 }
 
-impl Stage {
-    fn new(folder: &Path, runtime: &Handle, dice: Dice) -> std::io::Result<Stage> {
-        let world = Arc::new(World::new(&folder.join("world"), LAG)?);
-        let service = Service::start(runtime, world.clone(), &folder.join("socket"), dice)?;
-        Ok(Stage {
-            world,
-            service,
-            store: RedbStore::new(folder.join("state")),
-            witness: Witness::new(),
-            calm: Arc::new(World::new(&folder.join("calm"), Duration::ZERO)?),
-            calm_store: MemoryStore::new(),
-            folder: folder.into(),
-        })
-    }
-
-    fn write(&self, document: &Document) -> std::io::Result<()> {
-        std::fs::write(self.folder.join("document"), serde_json::to_vec(document)?)
-    }
-
-    /// The same change, in a world where nothing is killed.
-    async fn calm_down(&self, document: &Document) -> Result<(), String> {
-        let client = Arc::new(Client(Link::Direct(self.calm.clone())));
-        let silent: Say = Arc::new(|_| {});
-        match run::change(&self.calm_store, client, document, silent).await? {
-            Some(summary) if !summary.is_complete() => Err(format!("it is not complete: {:?}", summary.failed)),
-            _ => Ok(()),
-        }
-    }
-
-    fn run(&self, limit: Option<Duration>, rival: bool, tally: &Tally) -> std::io::Result<Ended> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("campaign-run").args([self.folder.join("state"), self.folder.join("socket")]);
-        command.arg(self.folder.join("document"));
-        process::run(
-            command,
-            limit,
-            |child| {
-                if rival {
-                    self.rival(child, tally);
-                }
-            },
-            process::own,
-        )
-    }
-
-    /// Somebody else who wants to change the same scope, while the owner stands still, is refused by the owner's name.
-    fn rival(&self, owner: &Child, tally: &Tally) {
-        let pid = i32::try_from(owner.id()).expect("a process id");
-        // SAFETY: the process is our child and was not waited for, so the id is still its own.
-        unsafe { libc::kill(pid, libc::SIGSTOP) };
-        match self.store.lease(&scope()) {
-            Ok(Some(lease)) if lease.holder.pid == owner.id() => match self.store.lock(&scope(), &run::holder()) {
-                Err(StoreError::Locked { .. }) => tally.rival(),
-                Err(e) => tally.broken(Broken::Astray, &format!("a rival was told: {e}")),
-                Ok(_) => tally.broken(Broken::Astray, "two processes had the lock of one scope"),
-            },
-            // It does not have it yet, or no longer.
-            _ => {}
-        }
-    }
-
-    /// What a run left, right after its end.
-    async fn inspect(&mut self, ended: &Ended, tally: &Tally) -> std::io::Result<Result<(), Fault>> {
-        self.service.quiet().await?;
-        if ended.how == How::Failed {
-            return Ok(Err((Broken::Astray, ended.said.clone())));
-        }
-        let lines = ended.lines.to_vec();
-        let state = match self.witness.check(&self.store, lines) {
-            Ok(state) => state,
-            Err(fault) => return Ok(Err(fault)),
-        };
-        tally.open(state.open.len());
-        if ended.how == How::Finished && !state.open.is_empty() {
-            return Ok(Err((Broken::Astray, format!("a run that finished left {} open intents", state.open.len()))));
-        }
-        Ok(accounted(&state, &self.world.objects()?))
-    }
-
-    /// After a run that was left alone: the same world as without kills, made in as many steps.
-    fn compare(&self, before: Counts, calm: Counts) -> std::io::Result<Result<(), Fault>> {
-        let made = self.world.counts()? - before;
-        if made.created > calm.created {
-            let what = format!("{} objects were made instead of {}", made.created, calm.created);
-            return Ok(Err((Broken::Doubled, what)));
-        }
-        if shape(&self.world.objects()?) != shape(&self.calm.objects()?) {
-            return Ok(Err((Broken::Astray, "the world is not what it is without kills".into())));
-        }
-        if made != calm {
-            return Ok(Err((Broken::Astray, format!("{made:?} instead of {calm:?}"))));
-        }
-        Ok(Ok(()))
+/// Somebody else who wants to change the same scope, while the owner stands still, is refused by the owner's name.
+fn rival(stage: &Stage, owner: &Child, tally: &Tally) {
+    let pid = i32::try_from(owner.id()).expect("a process id");
+    // SAFETY: the process is our child and was not waited for, so the id is still its own.
+    unsafe { libc::kill(pid, libc::SIGSTOP) };
+    match stage.store.lease(&scope()) {
+        Ok(Some(lease)) if lease.holder.pid == owner.id() => match stage.store.lock(&scope(), &run::holder()) {
+            Err(StoreError::Locked { .. }) => tally.rival(),
+            Err(e) => tally.broken(Broken::Astray, &format!("a rival was told: {e}")),
+            Ok(_) => tally.broken(Broken::Astray, "two processes had the lock of one scope"),
+        },
+        // It does not have it yet, or no longer.
+        _ => {}
     }
 }

@@ -13,19 +13,24 @@
 //! After every run that finishes: the world is the one that the same change gives where nothing is killed (I4), with as many
 //! creations and deletions (I2); after `destroy` it is empty (I5).
 
+mod boundaries;
 mod client;
 mod dice;
 mod document;
 mod lane;
+mod points;
 mod process;
 mod program;
 mod run;
 mod service;
+mod stage;
 mod tally;
 mod terraform;
+mod trace;
 mod witness;
 mod world;
 
+pub use boundaries::run as boundaries;
 pub use run::child;
 
 use dice::Dice;
@@ -44,15 +49,16 @@ pub struct Options {
     objects: usize,
     lanes: usize,
     folder: Option<PathBuf>,
-    /// The real program, for a quarter of the kills.
+    /// The real program, for its share of the kills, in percent.
     program: Option<PathBuf>,
+    share: usize,
     /// Kills for `terraform`.
     terraform: usize,
     json: bool,
 }
 
-pub const USAGE: &str = "campaign [--kills N] [--seed S] [--objects N] [--lanes N] [--folder DIR] [--program CLOUDTIK] \
-                         [--terraform KILLS] [--json]";
+pub const USAGE: &str = "campaign [--kills N] [--seed S] [--objects N] [--lanes N] [--folder DIR] [--json] \
+                         [--program CLOUDTIK [--share PERCENT]] [--terraform KILLS]";
 
 impl Options {
     pub fn parse(args: &[&str]) -> Result<Options, String> {
@@ -63,6 +69,7 @@ impl Options {
             lanes: 6,
             folder: None,
             program: None,
+            share: 25,
             terraform: 0,
             json: false,
         };
@@ -81,6 +88,7 @@ impl Options {
                 "--lanes" => options.lanes = number()?.max(1),
                 "--folder" => options.folder = Some(value.into()),
                 "--program" => options.program = Some(std::path::absolute(value).map_err(|e| e.to_string())?),
+                "--share" => options.share = number()?.min(100),
                 "--terraform" => options.terraform = number()?,
                 _ => return Err(format!("`{name}` is no option: {USAGE}")),
             }
@@ -102,8 +110,11 @@ pub fn run(options: &Options) -> std::io::Result<bool> {
         Some(folder) => tempfile::Builder::new().prefix("campaign-").tempdir_in(folder)?,
         None => tempfile::Builder::new().prefix("campaign-").tempdir()?,
     };
-    let share = options.program.iter().map(|_| options.kills / 4).sum();
-    let mut rows = vec![timed("engine", options.kills - share, |tally| engine(options, scratch.path(), tally))?];
+    let share = options.program.iter().map(|_| options.kills * options.share / 100).sum();
+    let mut rows = Vec::new();
+    if share < options.kills {
+        rows.push(timed("engine", options.kills - share, |tally| engine(options, scratch.path(), tally))?);
+    }
     if let Some(program) = &options.program {
         let (folder, dice) = (scratch.path().join("program"), Dice::split(options.seed, u64::MAX));
         rows.push(timed("program", share, |tally| program::work(program, &folder, dice, tally))?);

@@ -4,8 +4,10 @@ use super::run::Line;
 use serde_json::Value as Json;
 use std::{
     io::{BufRead, BufReader, Read},
+    os::unix::process::ExitStatusExt,
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -36,16 +38,43 @@ impl Ended {
     }
 }
 
+/// What a line of a child's output means.
+pub type Understand = fn(&[u8]) -> serde_json::Result<Option<Line>>;
+
 /// Runs a command to its end, or kills it when it has lasted `limit`; `before_kill` sees it still alive. Each whole line of
 /// its output goes through `understand`.
 pub fn run(
     mut command: Command,
     limit: Option<Duration>,
     mut before_kill: impl FnMut(&Child),
-    understand: fn(&[u8]) -> serde_json::Result<Option<Line>>,
+    understand: Understand,
 ) -> std::io::Result<Ended> {
     let started = Instant::now();
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let listening = listen(&mut child, understand);
+    if limit.is_some_and(|limit| listening.goes_on(limit)) {
+        before_kill(&child);
+        child.kill()?;
+    }
+    let status = child.wait()?;
+    let how = match (status.signal(), status.success()) {
+        (_, true) => How::Finished,
+        (Some(libc::SIGKILL), _) => How::Killed,
+        _ => How::Failed,
+    };
+    let took = started.elapsed();
+    let (lines, said) = listening.heard()?;
+    Ok(Ended { lines, took, how, said })
+}
+
+/// Threads that hear a child to its end.
+pub struct Listening {
+    lines: JoinHandle<std::io::Result<Vec<Line>>>,
+    said: JoinHandle<std::io::Result<String>>,
+    ended: Receiver<()>,
+}
+
+pub fn listen(child: &mut Child, understand: Understand) -> Listening {
     let out = child.stdout.take().expect("it is piped");
     let mut err = child.stderr.take().expect("it is piped");
     let (ending, ended) = channel();
@@ -57,31 +86,23 @@ pub fn run(
         let mut said = Vec::new();
         err.read_to_end(&mut said).map(|_| String::from_utf8_lossy(&said).into_owned())
     });
-    let late = limit.is_some_and(|limit| timed_out(&ended, limit));
-    if late {
-        before_kill(&child);
-        child.kill()?;
-    }
-    let status = child.wait()?;
-    let how = match (status.code(), status.success()) {
-        (_, true) => How::Finished,
-        (None, _) if late => How::Killed,
-        _ => How::Failed,
-    };
-    let took = started.elapsed();
-    let lines = listening.join().expect("it reads to the end")?;
-    Ok(Ended { lines, took, how, said: complaining.join().expect("it reads to the end")? })
+    Listening { lines: listening, said: complaining, ended }
 }
 
-fn timed_out(ended: &Receiver<()>, limit: Duration) -> bool {
-    ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout)
+impl Listening {
+    /// Whether it is still there after this time.
+    fn goes_on(&self, limit: Duration) -> bool {
+        self.ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout)
+    }
+
+    pub fn heard(self) -> std::io::Result<(Vec<Line>, String)> {
+        let lines = self.lines.join().expect("it reads to the end")?;
+        Ok((lines, self.said.join().expect("it reads to the end")?))
+    }
 }
 
 /// A last line without an end was never said.
-fn lines(
-    mut from: impl BufRead,
-    understand: fn(&[u8]) -> serde_json::Result<Option<Line>>,
-) -> std::io::Result<Vec<Line>> {
+fn lines(mut from: impl BufRead, understand: Understand) -> std::io::Result<Vec<Line>> {
     let mut lines = Vec::new();
     let mut text = Vec::new();
     while from.read_until(b'\n', &mut text)? > 0 {

@@ -6,6 +6,7 @@
 use super::{
     client::{Client, Link},
     document::{Document, scope},
+    points::{Pointed, Points, named},
 };
 use cloudtik_core::{
     event::Silent,
@@ -40,6 +41,8 @@ pub enum Line {
     Plan(usize),
     /// One of them is done; the real program's word for it.
     Result,
+    /// It comes to a named point.
+    Point(String),
     Done,
 }
 
@@ -56,15 +59,27 @@ impl Line {
 
 pub type Say = Arc<dyn Fn(&Line) + Send + Sync>;
 
+/// Where a run is to end, or to do something twice.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Failpoints {
+    /// Says every point that it passes, and makes one call at a time, so that they come in the same order in every run.
+    pub named: bool,
+    pub die: Option<usize>,
+    pub twice: Option<usize>,
+}
+
 /// The hidden verb. `document` is a file.
-pub fn child(home: &Path, socket: &Path, document: &Path) -> Result<(), String> {
+pub fn child(home: &Path, socket: &Path, document: &Path, failpoints: &str) -> Result<(), String> {
+    let failpoints: Failpoints = serde_json::from_str(failpoints).map_err(|e| e.to_string())?;
     let text = std::fs::read(document).map_err(|e| format!("cannot read the document: {e}"))?;
     let document: Document = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.map_err(told)?.block_on(async {
         let link = Link::to(socket).await.map_err(|e| format!("cannot reach the service: {e}"))?;
         let say: Say = Arc::new(write);
-        let summary = change(&RedbStore::new(home), Arc::new(Client(link)), &document, say.clone()).await?;
+        let points = failpoints.named.then(|| Arc::new(Points::new(say.clone(), failpoints.die, failpoints.twice)));
+        let client = Arc::new(Client(link));
+        let summary = change(&RedbStore::new(home), client, &document, say.clone(), points).await?;
         say(&Line::Done);
         match summary {
             Some(summary) if !summary.is_complete() => Err(format!("it is not complete: {:?}", summary.failed)),
@@ -93,16 +108,21 @@ fn told(error: impl Error) -> String {
 /// Brings a world to what a document says. `None`: it was so already.
 pub async fn change(
     store: &dyn Store,
-    provider: Arc<dyn Provider>,
+    mut provider: Arc<dyn Provider>,
     document: &Document,
     say: Say,
+    points: Option<Arc<Points>>,
 ) -> Result<Option<Summary>, String> {
+    let parallelism = points.is_some().then_some(1);
+    if let Some(points) = &points {
+        provider = Arc::new(Pointed { provider, points: points.clone() });
+    }
     let registry = Registry::new([provider]);
     let scopes = BTreeSet::from([scope()]);
     store.read(&scope()).map_err(told)?;
     let lock = store.lock(&scope(), &holder()).map_err(told)?;
     say(&Line::Locked);
-    let mut lock: Box<dyn Locked> = Box::new(Telling { lock, say: say.clone() });
+    let mut lock: Box<dyn Locked> = Box::new(Telling { lock, say: say.clone(), points });
     settle(&registry, &mut *lock, &Silent).await.map_err(told)?;
     let state = BTreeMap::from([(scope(), store.read(&scope()).map_err(told)?)]);
     let declarations = document.declarations();
@@ -123,7 +143,7 @@ pub async fn change(
     }
     say(&Line::Plan(plan.operations.len()));
     let (_keep, interrupt) = tokio::sync::watch::channel(Interrupt::No);
-    let options = ApplyOptions { who: "campaign".into(), command: "apply".into(), interrupt, parallelism: None };
+    let options = ApplyOptions { who: "campaign".into(), command: "apply".into(), interrupt, parallelism };
     apply(&plan, &registry, BTreeMap::from([(scope(), lock)]), &state, options, &Silent).await.map(Some).map_err(told)
 }
 
@@ -143,6 +163,15 @@ pub fn holder() -> Holder {
 struct Telling {
     lock: Box<dyn Locked>,
     say: Say,
+    points: Option<Arc<Points>>,
+}
+
+impl Telling {
+    fn point(&self, side: &str, entries: &[Entry]) {
+        if let Some(points) = &self.points {
+            points.pass(format!("{side} append {}", named(entries)));
+        }
+    }
 }
 
 impl Locked for Telling {
@@ -156,8 +185,10 @@ impl Locked for Telling {
 
     fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
         (self.say)(&Line::Try(entries.to_vec()));
+        self.point("before", entries);
         self.lock.append(entries)?;
         (self.say)(&Line::Ack);
+        self.point("after", entries);
         Ok(())
     }
 

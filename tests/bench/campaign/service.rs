@@ -25,9 +25,6 @@ pub struct Envelope<T> {
     pub content: T,
 }
 
-/// The longest way of a request, and of its answer, in microseconds.
-const WAY: u64 = 3_000;
-
 pub struct Service {
     socket: PathBuf,
     accepting: JoinHandle<()>,
@@ -36,8 +33,14 @@ pub struct Service {
 }
 
 impl Service {
-    /// Serves `world` at `socket` until it is dropped.
-    pub fn start(runtime: &Handle, world: Arc<World>, socket: &Path, dice: Dice) -> std::io::Result<Service> {
+    /// Serves `world` at `socket` until it is dropped. Requests and answers are under way for up to `way`.
+    pub fn start(
+        runtime: &Handle,
+        world: Arc<World>,
+        socket: &Path,
+        way: Duration,
+        dice: Dice,
+    ) -> std::io::Result<Service> {
         let _inside = runtime.enter();
         let listener = UnixListener::bind(socket)?;
         let (count, busy) = watch::channel(0);
@@ -47,7 +50,7 @@ impl Service {
                 count.send_modify(|n| *n += 1);
                 let (world, dice, count) = (world.clone(), dice.clone(), count.clone());
                 tokio::spawn(async move {
-                    serve(stream, world, dice).await;
+                    serve(stream, world, way, dice).await;
                     count.send_modify(|n| *n -= 1);
                 });
             }
@@ -73,7 +76,7 @@ impl Drop for Service {
     }
 }
 
-async fn serve(stream: UnixStream, world: Arc<World>, dice: Arc<Mutex<Dice>>) {
+async fn serve(stream: UnixStream, world: Arc<World>, way: Duration, dice: Arc<Mutex<Dice>>) {
     let (reading, writing) = stream.into_split();
     let writing = Arc::new(AsyncMutex::new(writing));
     let mut lines = BufReader::new(reading).lines();
@@ -84,7 +87,7 @@ async fn serve(stream: UnixStream, world: Arc<World>, dice: Arc<Mutex<Dice>>) {
         let (world, writing) = (world.clone(), writing.clone());
         let ways = {
             let mut dice = dice.lock().expect("no panic holds this lock");
-            [dice.below(WAY), dice.below(WAY)].map(Duration::from_micros)
+            [dice.fraction(), dice.fraction()].map(|part| way.mul_f64(part))
         };
         running.spawn(async move {
             tokio::time::sleep(ways[0]).await;

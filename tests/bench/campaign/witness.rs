@@ -1,7 +1,7 @@
 //! What must be true after every run, however it ended.
 
 use super::{document::scope, run::Line, world::Object};
-use cloudtik_core::state::{Entry, Snapshot, Store};
+use cloudtik_core::state::{Entry, Intent, Snapshot, Store, StoreError};
 use cloudtik_redb::RedbStore;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,22 +26,23 @@ pub struct Witness {
 }
 
 impl Witness {
-    pub fn new() -> Self {
-        Witness { acknowledged: Snapshot::empty(&scope()) }
+    /// Believes what is there now.
+    pub fn of(store: &RedbStore) -> Result<Self, StoreError> {
+        Ok(Witness { acknowledged: store.read(&scope())? })
     }
 
     /// Compares the state on disk with what a run said: it is exactly what was acknowledged, or that and the whole batch
     /// that was being appended. Goes on from what is there.
-    pub fn check(&mut self, store: &RedbStore, lines: Vec<Line>) -> Result<Snapshot, Fault> {
-        let mut pending: Option<Vec<Entry>> = None;
+    pub fn check(&mut self, store: &RedbStore, lines: &[Line]) -> Result<Snapshot, Fault> {
+        let mut pending: Option<&[Entry]> = None;
         for line in lines {
             match line {
                 Line::Try(entries) => pending = Some(entries),
-                Line::Ack => pending.take().into_iter().flatten().for_each(|entry| self.acknowledged.apply(&entry)),
-                Line::Locked | Line::Plan(_) | Line::Result | Line::Done => {}
+                Line::Ack => pending.take().into_iter().flatten().for_each(|entry| self.acknowledged.apply(entry)),
+                Line::Locked | Line::Plan(_) | Line::Result | Line::Point(_) | Line::Done => {}
             }
         }
-        let unreadable = |e: cloudtik_core::state::StoreError| (Broken::Unreadable, e.to_string());
+        let unreadable = |e: StoreError| (Broken::Unreadable, e.to_string());
         let read = store.read(&scope()).map_err(unreadable)?;
         store.check(&scope()).map_err(unreadable)?;
         if self.acknowledged.lineage.is_empty() {
@@ -49,19 +50,13 @@ impl Witness {
             self.acknowledged.lineage.clone_from(&read.lineage);
         }
         let (mut with, serial) = (self.acknowledged.clone(), self.acknowledged.serial);
-        pending.iter().flatten().for_each(|entry| with.apply(entry));
+        pending.into_iter().flatten().for_each(|entry| with.apply(entry));
         if read != self.acknowledged && read != with {
             let what = format!("{serial} entries were acknowledged, {} tried; state has {}", with.serial, read.serial);
             return Err((Broken::Lost, what));
         }
         self.acknowledged = read.clone();
         Ok(read)
-    }
-}
-
-impl Default for Witness {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -74,7 +69,7 @@ pub fn accounted(state: &Snapshot, objects: &BTreeMap<String, Object>) -> Result
         .collect();
     let mut opened = BTreeMap::new();
     for (id, object) in objects.iter().filter(|(id, _)| !recorded.contains(id)) {
-        let ours = |intent: &&cloudtik_core::state::Intent| {
+        let ours = |intent: &&Intent| {
             let place = intent.batch.as_ref().map(|batch| (batch.id.clone(), batch.index));
             object.token.as_ref() == Some(&intent.operation) || (place.is_some() && place == object.launch)
         };

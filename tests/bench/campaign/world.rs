@@ -97,23 +97,22 @@ impl std::ops::Sub for Counts {
 }
 
 impl World {
-    /// An empty one below `folder`.
-    pub fn new(folder: &Path, lag: Duration) -> std::io::Result<World> {
+    /// The one below `folder`, an empty one when there is none.
+    pub fn open(folder: &Path, lag: Duration) -> std::io::Result<World> {
         fs::create_dir_all(folder.join("objects"))?;
-        let log = OpenOptions::new().create_new(true).append(true).open(folder.join("log"))?;
-        let inner = Inner { objects: BTreeMap::new(), seen: BTreeMap::new(), next: 0, log };
+        let log = OpenOptions::new().create(true).append(true).open(folder.join("log"))?;
+        let objects = read(folder)?;
+        let number = |id: &String| id.strip_prefix("id-").and_then(|n| n.parse().ok());
+        let next = objects.keys().filter_map(number).max().unwrap_or(0);
+        let seen = objects.keys().map(|id| (id.clone(), Instant::now())).collect();
+        let inner = Inner { objects, seen, next, log };
         Ok(World { folder: folder.into(), lag, inner: Mutex::new(inner) })
     }
 
     /// Everything there is, as the files say.
     pub fn objects(&self) -> std::io::Result<BTreeMap<String, Object>> {
         let _whole = self.lock();
-        let read = |entry: std::io::Result<fs::DirEntry>| {
-            let path = entry?.path();
-            let id = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            Ok((id, serde_json::from_slice(&fs::read(path)?)?))
-        };
-        fs::read_dir(self.folder.join("objects"))?.map(read).collect()
+        read(&self.folder)
     }
 
     /// What the log says.
@@ -206,6 +205,15 @@ impl World {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("no panic holds this lock")
     }
+}
+
+fn read(folder: &Path) -> std::io::Result<BTreeMap<String, Object>> {
+    let read = |entry: std::io::Result<fs::DirEntry>| {
+        let path = entry?.path();
+        let id = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok((id, serde_json::from_slice(&fs::read(path)?)?))
+    };
+    fs::read_dir(folder.join("objects"))?.map(read).collect()
 }
 
 impl Inner {
