@@ -14,6 +14,8 @@ pub(crate) const ADDRESS: &str = "cloudtik:address";
 /// The operation that made it: how an answer that was lost is found.
 pub(crate) const OPERATION: &str = "cloudtik:operation";
 pub(crate) const NAME: &str = "Name";
+/// The Python tool's mark of a machine's node type.
+pub(crate) const NODE_TYPE: &str = "cloudtik-user-node-type";
 /// The Python tool's mark on internet gateways, buckets and databases.
 pub(crate) const WORKSPACE: &str = "cloudtik-workspace-name";
 

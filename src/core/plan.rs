@@ -100,6 +100,10 @@ pub enum Reason {
     },
     /// Holds user data, or is marked to be kept: state forgets it, the object stays.
     Retained,
+    /// The object is not ended but left to this resource, for others to use, and goes with it.
+    KeptBy {
+        address: Address,
+    },
     /// Goes together with the resource it lives in.
     GoneWith {
         address: Address,

@@ -1,7 +1,8 @@
 //! What a provider says of each kind of resource it manages: how attributes compare and change, and how long things take.
 
 use crate::{
-    address::ProviderName,
+    address::{Address, ProviderName},
+    state::Record,
     value::{Attrs, Value},
 };
 use serde_json::Value as Json;
@@ -70,6 +71,10 @@ pub struct KindSchema {
     pub consistency_window: Duration,
     /// Outputs that follow from the inputs alone, so that a plan can already show them.
     pub predict: Option<fn(&Attrs) -> Attrs>,
+    /// Objects of other kinds are left to it when they are deleted, and wait in it to be used again.
+    pub keeper: bool,
+    /// For an object whose deletion does not end it: the resource that it is left to, and goes with, as recorded.
+    pub kept_by: Option<fn(&Record) -> Option<Address>>,
 }
 
 impl KindSchema {
@@ -85,6 +90,8 @@ impl KindSchema {
             durations: Durations::default(),
             consistency_window: Duration::ZERO,
             predict: None,
+            keeper: false,
+            kept_by: None,
         }
     }
 

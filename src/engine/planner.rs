@@ -178,7 +178,10 @@ fn orphans_decided(
                 if record.lifecycle.prevent_destroy && !asked && input.mode != Mode::Destroy {
                     problems.push(protected_orphan(address));
                 }
-                Orphan { action: Action::Delete, reasons: vec![why.clone()], taken_by: None, record: record.clone() }
+                let keeper = kind.and_then(|kind| kind.kept_by?(record)).filter(|keeper| !orphans.contains_key(keeper));
+                let kept = keeper.map(|address| Reason::KeptBy { address });
+                let reasons = [why.clone()].into_iter().chain(kept).collect();
+                Orphan { action: Action::Delete, reasons, taken_by: None, record: record.clone() }
             };
             (address.clone(), orphan)
         })

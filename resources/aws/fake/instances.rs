@@ -9,6 +9,7 @@ use crate::api::Item;
 use cloudtik_core::value::Value;
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
 pub(super) struct Instance {
@@ -148,10 +149,11 @@ impl Turn<'_> {
             if matches!(instance.course.at(now), "shutting-down" | "terminated") {
                 continue;
             }
+            let held_room = !matches!(instance.course.at(now), "stopping" | "stopped");
             instance.course.turn(now, "shutting-down", &[(time, "terminated")]);
             instance.reason = Some("Client.UserInitiatedShutdown: User initiated shutdown".into());
             let place = (instance.kind.clone(), instance.zone.clone(), instance.spot);
-            if let Some(left) = self.capacity.get_mut(&place) {
+            if let Some(left) = self.capacity.get_mut(&place).filter(|_| held_room) {
                 *left += 1;
             }
             let volumes = std::mem::take(&mut instance.volumes);
@@ -183,12 +185,18 @@ impl Turn<'_> {
             let Ok(instance) = self.region.instances.get_mut(id, now) else { continue };
             if instance.course.at(now) == "running" {
                 instance.course.turn(now, "stopping", &[(time, "stopped")]);
+                let place = (instance.kind.clone(), instance.zone.clone(), instance.spot);
+                if let Some(left) = self.capacity.get_mut(&place) {
+                    *left += 1;
+                }
             }
         }
         NOTHING
     }
 
-    /// A started instance has another public address than before it was stopped.
+    /// A started instance has another public address than before it was stopped, and is launched now as listings tell it.
+    /// Source: EC2 user guide, "Stop and start": its host's room is not kept for it, and InsufficientInstanceCapacity says
+    /// that there is none (read 2026-11-25).
     pub fn start(&mut self, ids: &[String]) -> Answer {
         self.every(ids)?;
         let (now, time) = (self.now, self.settings.times.boot);
@@ -199,11 +207,26 @@ impl Turn<'_> {
                 return Err(refuse("IncorrectInstanceState", what));
             }
         }
+        let mut needs: BTreeMap<(String, String, bool), usize> = BTreeMap::new();
+        for id in ids {
+            let instance = self.region.instances.get(id, now)?;
+            if instance.course.at(now) == "stopped" {
+                *needs.entry((instance.kind.clone(), instance.zone.clone(), instance.spot)).or_default() += 1;
+            }
+        }
+        if needs.iter().any(|(place, need)| self.capacity.get(place).is_some_and(|left| left < need)) {
+            let what = "Insufficient capacity.";
+            return Err(refuse("InsufficientInstanceCapacity", what).status(500));
+        }
+        for (place, need) in needs {
+            self.capacity.entry(place).and_modify(|left| *left -= need);
+        }
         for id in ids {
             let address = self.public_address();
             let Ok(instance) = self.region.instances.get_mut(id, now) else { continue };
             if instance.course.at(now) == "stopped" {
                 instance.course.turn(now, "pending", &[(time, "running")]);
+                instance.launched = now;
                 instance.public = instance.public.as_ref().map(|_| address);
             }
         }

@@ -15,6 +15,7 @@ mod instance;
 mod instance_profile;
 mod internet_gateway;
 mod key_pair;
+mod machine_cache;
 mod named;
 mod nat_gateway;
 mod peering;
@@ -45,6 +46,7 @@ use cloudtik_core::{
     value::Attrs,
 };
 use futures::future::join_all;
+use std::sync::Arc;
 
 /// One kind's part of the provider. Everything may be repeated.
 #[async_trait]
@@ -85,6 +87,7 @@ pub(crate) trait Kind: Send + Sync {
 }
 
 pub(crate) fn all() -> Vec<Box<dyn Kind>> {
+    let pool: Arc<instance::Pool> = Arc::default();
     vec![
         Box::new(zones::Zones),
         Box::new(working_network::WorkingNetwork),
@@ -105,7 +108,8 @@ pub(crate) fn all() -> Vec<Box<dyn Kind>> {
         Box::new(database::Database),
         Box::new(image::Image),
         Box::new(key_pair::KeyPair),
-        Box::<instance::Instance>::default(),
+        Box::new(instance::Instance::with(pool.clone())),
+        Box::new(machine_cache::MachineCache { pool }),
         Box::new(volume::Volume),
         Box::new(attachment::Attachment),
         Box::new(endpoint::Endpoint),

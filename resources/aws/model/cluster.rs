@@ -25,7 +25,10 @@ use cloudtik_core::{
     provider::Provider,
     value::{Attrs, Needs, Value},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 const USER: &str = "ubuntu";
 const PORT: u16 = 22;
@@ -70,13 +73,16 @@ pub(crate) fn cluster(aws: &Aws, cluster: &Cluster) -> Result<(Vec<Declaration>,
             number += 1;
         }
     }
+    model.cache();
     problems.dedup();
     if problems.is_empty() { Ok((model.all.into_values().collect(), model.nodes)) } else { Err(problems) }
 }
 
 /// What is wrong with the node types, or of no effect in the document.
 pub(crate) fn checked(cluster: &Cluster) -> Vec<Diagnostic> {
-    let mut problems: Vec<Diagnostic> = NO_EFFECT.iter().filter_map(|key| no_effect(cluster, key)).collect();
+    let permanent = config::flag(&cluster.provider, "permanent_data_volumes", false);
+    let keys = NO_EFFECT.iter().chain(permanent.then_some(&PERMANENT));
+    let mut problems: Vec<Diagnostic> = keys.filter_map(|key| no_effect(cluster, key)).collect();
     for (role, kind) in node_types(cluster) {
         schema::check(&config_of(cluster, role, kind), &mut problems);
     }
@@ -84,10 +90,12 @@ pub(crate) fn checked(cluster: &Cluster) -> Vec<Diagnostic> {
 }
 
 /// Keys of the provider block that the Python tool knows and nothing here follows, with what is done instead.
-const NO_EFFECT: [(&str, &str, &str); 2] = [
-    ("cache_stopped_nodes", "workers that are no longer declared are terminated", "remove it"),
-    ("security_group", "machines are in the workspace's group", "put its rules into the workspace's document"),
-];
+const NO_EFFECT: [(&str, &str, &str); 1] =
+    [("security_group", "machines are in the workspace's group", "put its rules into the workspace's document")];
+
+/// The same beside `permanent_data_volumes`.
+const PERMANENT: (&str, &str, &str) =
+    ("cache_stopped_nodes", "machines whose data disks belong to their number are terminated", "remove one of the two");
 
 fn no_effect(cluster: &Cluster, (key, instead, hint): &(&str, &str, &str)) -> Option<Diagnostic> {
     let entry = cluster.provider.entries().iter().find(|entry| *entry.key == **key)?;
@@ -198,11 +206,30 @@ impl Model<'_> {
             Some(true) => self.volumes(machine, &instance, &mut attributes)?,
             _ => Vec::new(),
         };
+        // What has a disk that belongs to its number is no other's to use.
+        if volumes.is_empty() && self.flag("cache_stopped_nodes") == Some(true) {
+            attributes.insert("cache".into(), created(&self.address("machine-cache", "main")));
+        }
         let declaration = Declaration::new(instance.clone(), &self.aws.name(), attributes).lifecycle(lifecycle);
         self.all.insert(instance.clone(), declaration.written_at(Some(&machine.kind.origin)));
         let connection = self.connection(machine, &instance, &volumes);
         self.nodes.push(self.node(machine, instance, connection));
         Ok(())
+    }
+
+    /// Where machines go that have a `cache`: it outlives nothing that they are built on.
+    fn cache(&mut self) {
+        let cache = self.address("machine-cache", "main");
+        let users = self.all.values().filter(|d| d.attributes.contains_key("cache"));
+        let ground: BTreeSet<Address> =
+            users.flat_map(Declaration::dependencies).map(|on| on.address).filter(|on| *on != cache).collect();
+        if ground.is_empty() {
+            return;
+        }
+        let attributes = attrs([("region", Value::text(&self.region))]);
+        let declaration = Declaration::new(cache.clone(), &self.aws.name(), attributes);
+        let declaration = ground.iter().fold(declaration, |all, on| all.after(on, Needs::Created));
+        self.all.insert(cache, declaration.written_at(Some(&self.cluster.origin)));
     }
 
     /// What RunInstances is told.
@@ -298,7 +325,7 @@ impl Model<'_> {
             ("cloudtik-cluster-name", &self.cluster.name),
             (tags::WORKSPACE, &self.cluster.workspace),
             ("cloudtik-node-kind", role),
-            ("cloudtik-user-node-type", &machine.kind.name),
+            (tags::NODE_TYPE, &machine.kind.name),
         ];
         let own = machine.config.tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         names::tags(&self.scope, ours.into_iter().chain(own))

@@ -104,6 +104,7 @@ fn phrase(reason: &Reason) -> Option<String> {
         Reason::Undeclared => "no longer declared".into(),
         Reason::Deposed { key } => format!("old object {key} that a replacement left behind"),
         Reason::Retained => "the object and its data stay; only the record goes".into(),
+        Reason::KeptBy { address } => format!("stopped, kept for reuse by {}", address.short()),
         Reason::GoneWith { address } => format!("goes together with {}", address.short()),
         Reason::Drained => "stopped in order first".into(),
         Reason::NotDrained { detail } => format!("goes without being stopped in order: {detail}"),

@@ -100,6 +100,9 @@ async fn an_instance_has_its_states_and_shows_what_it_has() {
     assert_eq!(seen().await.text("state"), "stopping");
     lab.wait(60).await;
     lab.done(resize).await;
+    lab.fake.capacity("m5.2xlarge", "us-east-1a", false, 0);
+    assert_eq!(lab.code(Request::StartInstances { ids: vec![id.clone()] }).await, "InsufficientInstanceCapacity");
+    lab.fake.capacity("m5.2xlarge", "us-east-1a", false, 1);
     lab.done(Request::StartInstances { ids: vec![id.clone()] }).await;
     lab.wait(60).await;
     assert_eq!((seen().await.text("state"), seen().await.text("type")), ("running", "m5.2xlarge"));
@@ -118,6 +121,10 @@ async fn an_instance_has_its_states_and_shows_what_it_has() {
     assert_eq!(seen().await.text("state"), "shutting-down");
     lab.wait(60).await;
     assert_eq!(seen().await.text("state"), "terminated");
+    for request in [Request::StartInstances { ids: vec![id.clone()] }, Request::StopInstances { ids: vec![id.clone()] }]
+    {
+        assert_eq!(lab.code(request).await, "IncorrectInstanceState");
+    }
     assert_eq!(lab.code(terminate(&[&id])).await, "");
     let left = lab.list(Listing::Volumes, &[]).await;
     assert_eq!(

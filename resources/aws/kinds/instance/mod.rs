@@ -5,11 +5,13 @@
 
 mod console;
 mod disks;
+mod kept;
 mod launch;
 mod lookups;
 mod watch;
 
 pub(super) use disks::{can_become, modify};
+pub(super) use kept::Pool;
 
 use super::{
     Kind,
@@ -29,19 +31,20 @@ use cloudtik_core::{
     schema::{Canonical, Durations, KindSchema},
     value::{Attrs, Value},
 };
-use futures::future::join_all;
-use std::{collections::BTreeMap, time::Duration};
+use futures::future::{join, join_all};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 #[derive(Default)]
 pub(crate) struct Instance {
     watch: watch::Watch,
     lookups: lookups::Lookups,
+    pool: Arc<Pool>,
 }
 
 /// Machines in these states are there; those that shut down or are terminated are not.
-const STATES: [&str; 4] = ["pending", "running", "stopping", "stopped"];
+pub(super) const STATES: [&str; 4] = ["pending", "running", "stopping", "stopped"];
 /// Source: EC2 API reference, RunInstances: larger requests are better split into such of at most 100 (read 2026-11-25).
-const TOGETHER: usize = 100;
+pub(super) const TOGETHER: usize = 100;
 const CAP: Duration = Duration::from_secs(5);
 /// How long a machine may take until it runs, or stops.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -96,20 +99,29 @@ impl Kind for Instance {
             .canonical(Canonical::Set, &["groups"])
             .takes(Durations { create: 2500, ready: 25_000, update: 3000, delete: 1500 });
         schema.consistency_window = Duration::from_secs(20);
+        schema.kept_by = Some(kept::keeper);
         schema
     }
 
     async fn observe(&self, _: &Options, api: &dyn Api, subjects: &[Subject]) -> Result<Vec<Observed>, ApiError> {
-        let found = assign(find::all(api, &lookup(), subjects).await?, subjects);
+        let (kept, there): (BTreeMap<String, Item>, BTreeMap<String, Item>) =
+            find::all(api, &lookup(), subjects).await?.into_iter().partition(|(_, item)| kept::is_kept(item));
+        self.pool.still_recorded(subjects.iter().filter_map(|subject| {
+            let id = &subject.record.as_ref()?.id;
+            kept.contains_key(id).then(|| id.clone())
+        }));
+        let found = assign(there, subjects);
         let compared = subjects.iter().zip(&found).filter(|(subject, _)| disks::is_comparable(asked(subject, "disks")));
         let volumes = disks::volumes(api, compared.filter_map(|(_, item)| item.as_ref())).await?;
         Ok(find::observed(subjects, found, |subject, item| see(subject, item, &volumes)))
     }
 
     async fn create(&self, at: &At<'_>) -> Result<Outcome, Failure> {
-        let launched = launch::launch(at, 1, &tags::on_create(at.call), &at.call.operation.0).await?;
-        let none = || Failure::new(FailureKind::Other, &at.operation, "AWS answered without a machine");
-        launched.items.first().map(outcome).ok_or_else(none)
+        match self.pool.take(std::slice::from_ref(at)).await?.pop() {
+            Some(Ok(Some(item))) => Ok(reused(&item)),
+            Some(Err(failure)) => Err(failure),
+            _ => launch_alone(at).await,
+        }
     }
 
     /// Workers of one type that are declared alike; machines of one region when they go.
@@ -126,23 +138,21 @@ impl Kind for Instance {
     }
 
     async fn create_many(&self, all: &[At<'_>]) -> Vec<Result<Outcome, Failure>> {
-        let Some(first) = all.first() else { return Vec::new() };
-        let Some(batch) = &first.call.batch else { return join_all(all.iter().map(|at| self.create(at))).await };
-        let tags = tags::on_create_many(first.call, &batch.id);
-        match launch::launch(first, all.len(), &tags, &batch.id).await {
-            Ok(launched) => {
-                let mut items = launched.items;
-                items.sort_by(|a, b| launch_order(a).cmp(&launch_order(b)));
-                let member = |(place, at): (usize, &At<'_>)| match items.get(place) {
-                    Some(item) => Ok(outcome(item)),
-                    None => Err(fewer(at, items.len(), all.len(), launched.short.as_ref())),
-                };
-                all.iter().enumerate().map(member).collect()
-            }
-            Err(failure) => {
-                all.iter().map(|at| Err(Failure { operation: at.operation.clone(), ..failure.clone() })).collect()
-            }
+        // The last of them, so that the launched ones have the first places: by these they are found.
+        let taken = match self.pool.take(all).await {
+            Ok(taken) => taken,
+            Err(failure) => return all_fail(all, &failure),
+        };
+        let (launching, taking) = all.split_at(all.len() - taken.len());
+        let mut results = launch_together(launching).await;
+        for (at, taken) in taking.iter().zip(taken) {
+            results.push(match taken {
+                Ok(Some(item)) => Ok(reused(&item)),
+                Ok(None) => launch_alone(at).await,
+                Err(failure) => Err(failure),
+            });
         }
+        results
     }
 
     /// Waits until it runs, then reads the keys that it shows on its console.
@@ -178,20 +188,18 @@ impl Kind for Instance {
     }
 
     async fn delete(&self, at: &At<'_>) -> Result<(), Failure> {
-        at.remove(Request::TerminateInstances { ids: vec![at.id().into()] }).await
+        if is_to_be_kept(at) {
+            return self.pool.put(&[at]).await.pop().unwrap_or(Ok(()));
+        }
+        end(at).await
     }
 
     async fn delete_many(&self, all: &[At<'_>]) -> Vec<Result<(), Failure>> {
-        let Some(first) = all.first() else { return Vec::new() };
-        let ids = all.iter().map(|at| at.id().to_owned()).collect();
-        let Err(error) = first.api.call(Request::TerminateInstances { ids }).await else {
-            return all.iter().map(|_| Ok(())).collect();
-        };
-        match first.fail(&error).retry {
-            // One that is gone, or may not go, makes the service refuse all: each answers for itself.
-            Retry::Never => join_all(all.iter().map(|at| self.delete(at))).await,
-            _ => all.iter().map(|at| Err(at.fail(&error))).collect(),
-        }
+        let (kept, ended): (Vec<&At<'_>>, Vec<&At<'_>>) = all.iter().partition(|at| is_to_be_kept(at));
+        let (put, gone) = join(self.pool.put(&kept), end_together(&ended)).await;
+        let (mut put, mut gone) = (put.into_iter(), gone.into_iter());
+        let answers = all.iter().map(|at| if is_to_be_kept(at) { put.next() } else { gone.next() });
+        answers.map(|answer| answer.unwrap_or(Ok(()))).collect()
     }
 
     async fn settle(&self, at: &At<'_>) -> Result<Settled, Failure> {
@@ -205,6 +213,10 @@ impl Kind for Instance {
 }
 
 impl Instance {
+    pub fn with(pool: Arc<Pool>) -> Self {
+        Instance { pool, ..Instance::default() }
+    }
+
     /// The machine once it runs. One that stops instead fails at once, with the service's reason.
     async fn running(&self, at: &At<'_>) -> Result<Item, Failure> {
         let mut waiter = self.watch.join(&at.api, at.id());
@@ -226,6 +238,55 @@ impl Instance {
             pace.pause(&*at.api).await;
         }
     }
+}
+
+fn is_to_be_kept(at: &At<'_>) -> bool {
+    at.call.record.as_ref().is_some_and(|record| kept::keeper(record).is_some())
+}
+
+async fn end(at: &At<'_>) -> Result<(), Failure> {
+    at.remove(Request::TerminateInstances { ids: vec![at.id().into()] }).await
+}
+
+async fn end_together(all: &[&At<'_>]) -> Vec<Result<(), Failure>> {
+    let Some(first) = all.first() else { return Vec::new() };
+    let ids = all.iter().map(|at| at.id().to_owned()).collect();
+    let Err(error) = first.api.call(Request::TerminateInstances { ids }).await else {
+        return all.iter().map(|_| Ok(())).collect();
+    };
+    match first.fail(&error).retry {
+        // One that is gone, or may not go, makes the service refuse all: each answers for itself.
+        Retry::Never => join_all(all.iter().map(|at| end(at))).await,
+        _ => all.iter().map(|at| Err(at.fail(&error))).collect(),
+    }
+}
+
+async fn launch_alone(at: &At<'_>) -> Result<Outcome, Failure> {
+    let launched = launch::launch(at, 1, &tags::on_create(at.call), &at.call.operation.0).await?;
+    let none = || Failure::new(FailureKind::Other, &at.operation, "AWS answered without a machine");
+    launched.items.first().map(outcome).ok_or_else(none)
+}
+
+async fn launch_together(all: &[At<'_>]) -> Vec<Result<Outcome, Failure>> {
+    let Some(first) = all.first() else { return Vec::new() };
+    let Some(batch) = &first.call.batch else { return join_all(all.iter().map(launch_alone)).await };
+    let tags = tags::on_create_many(first.call, &batch.id);
+    match launch::launch(first, all.len(), &tags, &batch.id).await {
+        Ok(launched) => {
+            let mut items = launched.items;
+            items.sort_by(|a, b| launch_order(a).cmp(&launch_order(b)));
+            let member = |(place, at): (usize, &At<'_>)| match items.get(place) {
+                Some(item) => Ok(outcome(item)),
+                None => Err(fewer(at, items.len(), all.len(), launched.short.as_ref())),
+            };
+            all.iter().enumerate().map(member).collect()
+        }
+        Err(failure) => all_fail(all, &failure),
+    }
+}
+
+fn all_fail(all: &[At<'_>], failure: &Failure) -> Vec<Result<Outcome, Failure>> {
+    all.iter().map(|at| Err(Failure { operation: at.operation.clone(), ..failure.clone() })).collect()
 }
 
 fn ended(at: &At<'_>, state: &str, reason: &str) -> Failure {
@@ -252,6 +313,13 @@ fn fewer(at: &At<'_>, got: usize, asked: usize, why: Option<&Failure>) -> Failur
 
 fn outcome(item: &Item) -> Outcome {
     Outcome { id: item.id.clone(), outputs: outputs(item) }
+}
+
+/// A machine that was kept has its host keys already.
+fn reused(item: &Item) -> Outcome {
+    let mut outcome = outcome(item);
+    outcome.outputs.extend(kept::host_keys(item).map(|keys| ("host_keys".into(), keys)));
+    outcome
 }
 
 /// A stopped machine starts again; one that is still stopping is waited for first.

@@ -3,7 +3,7 @@
 use crate::reach::Reach;
 use cloudtik_aws::{
     Account, Aws, Options as AwsOptions,
-    api::{Item, Request, Tags},
+    api::{Filter, Item, Listing, Request, Tags},
     fake::{Fake, Foreign, Picture, Settings},
 };
 use cloudtik_config::{LoadOptions, load};
@@ -12,7 +12,7 @@ use cloudtik_core::{
     document::Document,
     event::Silent,
     node::Compile,
-    plan::{Mode, Plan},
+    plan::{Mode, Plan, Reason},
     state::{Holder, Locked, Snapshot, Store},
 };
 use cloudtik_engine::{
@@ -177,6 +177,15 @@ impl Lab {
         self.block_on(api.call(request)).unwrap().item
     }
 
+    /// Our machines that are not ended, once everything that is ending or beginning has.
+    pub fn machines(&self) -> Vec<Item> {
+        self.wait(120);
+        let api = self.fake.client(&Account { region: REGION.into(), ..Account::default() });
+        let there = Filter::new("instance-state-name", ["pending", "running", "stopping", "stopped"]);
+        let ours = Filter::is("tag-key", "cloudtik:scope");
+        self.block_on(api.list(&Listing::Instances, &[there, ours])).unwrap()
+    }
+
     /// The id of what carries a mark of ours: `vpc.main`.
     pub fn id(&self, address: &str) -> String {
         let world = self.world();
@@ -200,6 +209,18 @@ impl Lab {
         self.run(documents, Mode::Destroy, &delete)
     }
 
+    /// As `--replace` asks.
+    pub fn replace(&self, documents: &[&str], address: &str) -> Run {
+        let replace = Options { replace: vec![address.into()], ..Options::default() };
+        self.run(documents, Mode::Normal, &replace)
+    }
+
+    /// But for the machines, which are kept.
+    pub fn stop(&self, documents: &[&str]) -> Run {
+        let stay = Options { excludes: vec!["machine-cache".into()], ..Options::default() };
+        self.run(documents, Mode::Destroy, &stay)
+    }
+
     /// But for what holds data.
     pub fn destroy_keeping(&self, documents: &[&str]) -> Run {
         self.run(documents, Mode::Destroy, &Options::default())
@@ -207,13 +228,28 @@ impl Lab {
 
     /// The steps of the plan for documents, sorted: `create vpc.main`.
     pub fn plan(&self, documents: &[&str]) -> Vec<String> {
-        let aws = self.aws();
-        let plan = self.block_on(self.decide(&aws, documents, Mode::Normal, &Options::default())).unwrap();
+        let plan = self.decided(documents, Mode::Normal, &Options::default());
         let mut steps: Vec<String> =
             plan.operations.iter().map(|op| format!("{} {}", op.verb.as_str(), op.address.short())).collect();
         steps.sort();
         assert_eq!(steps.is_empty(), plan.is_empty());
         steps
+    }
+
+    /// Where a plan leaves objects that it deletes without ending them: `instance.head to machine-cache.main`.
+    pub fn left(&self, documents: &[&str], mode: Mode, excludes: &[&str]) -> Vec<String> {
+        let excludes = excludes.iter().map(|pattern| (*pattern).to_owned()).collect();
+        let plan = self.decided(documents, mode, &Options { excludes, ..Options::default() });
+        let left = plan.changes.iter().flat_map(|change| change.reasons.iter().map(move |reason| (change, reason)));
+        left.filter_map(|(change, reason)| match reason {
+            Reason::KeptBy { address } => Some(format!("{} to {}", change.address.short(), address.short())),
+            _ => None,
+        })
+        .collect()
+    }
+
+    fn decided(&self, documents: &[&str], mode: Mode, options: &Options) -> Plan {
+        self.block_on(self.decide(&self.aws(), documents, mode, options)).unwrap()
     }
 
     pub fn wait(&self, seconds: u64) {

@@ -9,7 +9,7 @@ use cloudtik_aws::fake::{Fault, Picture, What};
 const BOTH: [&str; 2] = [WORKSPACE, CLUSTER];
 
 /// Kinds and marks of what exists, without ids: the same for two worlds that were made alike.
-fn shape(world: &Picture) -> Vec<String> {
+pub fn shape(world: &Picture) -> Vec<String> {
     let told = |(key, existing): (&String, &cloudtik_aws::fake::Existing)| {
         let mut tags = existing.tags.clone();
         tags.remove("cloudtik:operation");
@@ -196,7 +196,7 @@ fn a_lost_answer_makes_nothing_twice() {
 }
 
 /// The first of `kinds` at every call, and one of the others; all of them with `EVERY_FAULT=1`, which takes twice as long.
-fn faults(calls: usize, kinds: &[What]) -> Vec<(usize, What)> {
+pub fn faults(calls: usize, kinds: &[What]) -> Vec<(usize, What)> {
     let all = std::env::var_os("EVERY_FAULT").is_some();
     let (first, others) = kinds.split_first().unwrap();
     let mut faults = Vec::new();
@@ -209,7 +209,7 @@ fn faults(calls: usize, kinds: &[What]) -> Vec<(usize, What)> {
 }
 
 /// How many calls changed something.
-fn calls_of(lab: &Lab) -> usize {
+pub fn calls_of(lab: &Lab) -> usize {
     let reads = ["Describe", "Get", "Head", "List"];
     lab.fake.take_log().iter().filter(|call| !reads.iter().any(|read| call.action.starts_with(read))).count()
 }

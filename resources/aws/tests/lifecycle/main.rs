@@ -4,6 +4,7 @@
 
 mod edits;
 mod faults;
+mod kept;
 mod lab;
 mod laws;
 mod others;
