@@ -404,6 +404,26 @@ fn lifecycle_on_loopback() {
     lifecycle("loopback");
 }
 
+/// A kill in the middle of the last delete: the workspace's record has gone, other files of its folder have not.
+#[test]
+fn a_removal_that_was_cut_off_is_finished_or_undone() {
+    let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+    let Some(bench) = bench("loopback") else { return };
+    bench.write("cluster.yaml", &cluster("c", "w", 1, "", ""));
+    let (traces, record) = (bench.traces(), bench.state().join("local/w/network.json"));
+    for again in [false, true] {
+        bench.converge();
+        bench.ok(&["stop", "cluster.yaml", "--yes"]);
+        fs::remove_file(&record).unwrap();
+        assert!(bench.plan().drift().iter().any(|address| address == "network.main"));
+        if again {
+            bench.converge();
+        }
+        bench.destroy(true);
+        bench.nothing_left(&traces);
+    }
+}
+
 #[test]
 fn a_kill_at_any_instant_is_recovered_from() {
     killed_at_random(best(), 20);

@@ -76,9 +76,10 @@ impl Kind for Network {
         start(at, inputs.node_model)
     }
 
-    /// Starts a router that is gone; its subnets and nodes went with it and are mended by their own updates.
-    fn update(&self, at: &At, _: &Attrs, _: &str) -> Result<Outcome, Error> {
-        let world = super::world(at)?;
+    /// Starts a router that is gone; its subnets and nodes went with it and are mended by their own updates. One that was
+    /// half removed is made anew.
+    fn update(&self, at: &At, attributes: &Attrs, operation: &str) -> Result<Outcome, Error> {
+        let Some(world) = at.place.load()? else { return self.create(at, attributes, operation) };
         let complete = world.network.as_ref().is_some_and(|made| made.complete);
         if complete && (world.router.is_some_and(Process::alive) || !world.model.isolated()) {
             folders(&at.place)?;
@@ -123,7 +124,14 @@ impl Kind for Network {
                 }
                 present(id, attributes, outputs, problem(place, world))
             }
-            None => Presence::Absent,
+            // A removal that was cut off: what is left of the folder is removed by the next one.
+            None => match &subject.record {
+                Some(record) if local.place(&subject.address).folder().exists() => {
+                    let why = Some("its removal was interrupted".into());
+                    present(record.id.clone(), inputs(subject), record.outputs.clone(), why)
+                }
+                _ => Presence::Absent,
+            },
         });
         Ok(seen.collect())
     }
