@@ -1,8 +1,8 @@
 //! The only lists of providers, stores and connectors.
 
 use crate::cli::Error;
-use cloudtik_core::{host::Connector, node::Compile, provider::Provider, state::Store};
-use cloudtik_engine::Registry;
+use cloudtik_core::{host::Connector, node::Compile, provider::Provider, secret::Secrets, state::Store};
+use cloudtik_engine::{Discreet, Registry};
 use cloudtik_redb::RedbStore;
 use cloudtik_runtime::{Catalog, Runtime};
 use cloudtik_ssh::{SshConfig, SshConnector, SshProvider};
@@ -95,8 +95,14 @@ pub fn catalog(folders: &[PathBuf]) -> Result<Catalog, Error> {
     Catalog::with_folders(folders).map_err(|diagnostics| Error::Problems { diagnostics, sources: Box::default() })
 }
 
-/// Providers over one state home. `cache` holds artifacts; `folders` the user's own templates.
-pub fn platform(home: &Path, cache: &Path, folders: &[PathBuf], options: PlatformOptions) -> Result<Platform, Error> {
+/// Providers over one state home, none of which gives a secret away. `cache` holds artifacts; `folders` the user's own templates.
+pub fn platform(
+    home: &Path,
+    cache: &Path,
+    folders: &[PathBuf],
+    options: PlatformOptions,
+    secrets: Arc<Secrets>,
+) -> Result<Platform, Error> {
     let parts = parts(home, cache, options)?;
     // Machines over SSH belong to no provider in particular.
     let ssh = SshConnector::new(SshConfig::default());
@@ -110,8 +116,11 @@ pub fn platform(home: &Path, cache: &Path, folders: &[PathBuf], options: Platfor
         runtime = runtime.index(index);
     }
     let runtime: Arc<dyn Provider> = Arc::new(runtime);
+    let discreet =
+        |provider: Arc<dyn Provider>| -> Arc<dyn Provider> { Arc::new(Discreet::new(provider, secrets.clone())) };
+    let providers = parts.iter().map(|part| part.manage.clone()).chain([waiting, runtime]);
     Ok(Platform {
-        engine: Registry::new(parts.iter().map(|part| part.manage.clone()).chain([waiting, runtime])),
+        engine: Registry::new(providers.map(discreet)),
         compilers: parts.into_iter().map(|part| (part.name, part.compile)).collect(),
         connectors,
         catalog: catalog(folders)?,

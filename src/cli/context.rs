@@ -1,6 +1,6 @@
 //! What every verb needs: where to write, where state lives, what this binary can do.
 
-use super::{Global, error::Error};
+use super::{Global, error::Error, secrets};
 use crate::{
     exit::Exit,
     registry::{self, Platform, PlatformOptions},
@@ -9,6 +9,7 @@ use crate::{
 use cloudtik_core::{
     Diagnostic, Scope,
     document::Document,
+    secret::Secrets,
     state::{Holder, Locked, Snapshot, Store},
 };
 use jiff::Timestamp;
@@ -88,8 +89,9 @@ impl Context {
     pub fn world_on(&self, documented: Option<PathBuf>, options: PlatformOptions) -> Result<World, Error> {
         let home = self.home(documented)?;
         let store = registry::store(&home);
-        let platform = registry::platform(&home, &cache_home()?, &self.global.template_dirs, options)?;
-        Ok(World { home, store, platform })
+        let secrets = secrets::none(&home, &self.out);
+        let platform = registry::platform(&home, &cache_home()?, &self.global.template_dirs, options, secrets.clone())?;
+        Ok(World { home, store, platform, secrets })
     }
 }
 
@@ -98,6 +100,8 @@ pub struct World {
     pub home: PathBuf,
     pub store: Arc<dyn Store>,
     pub platform: Platform,
+    /// What providers are told and nobody else.
+    pub secrets: Arc<Secrets>,
 }
 
 impl World {

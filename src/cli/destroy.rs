@@ -6,6 +6,7 @@ use super::{
     flow::{self, Request},
     load::{Overrides, documented_state, documents},
     plan::Selection,
+    secrets,
 };
 use crate::exit::Exit;
 use clap::Args;
@@ -43,6 +44,8 @@ pub async fn remove(
     let loaded = documents(context, paths, overrides, Purpose::Plan)?;
     let world = context.world(documented_state(&loaded.documents)?)?;
     loaded.documents.iter().for_each(|document| world.meet(document));
+    secrets::take_out(&world.secrets, &context.out, &loaded.documents, &loaded.sources, &mut [])
+        .map_err(Error::io("read the key of fingerprints in the state folder"))?;
     let scopes: BTreeSet<Scope> = loaded.documents.iter().map(Document::scope).collect();
     let request = Request {
         mode: Mode::Destroy,

@@ -3,6 +3,7 @@
 use super::{
     context::{Context, World},
     error::Error,
+    secrets,
 };
 use crate::registry::{self, PlatformOptions};
 use cloudtik_config::{LoadOptions, Loaded, Problems, Purpose};
@@ -115,7 +116,10 @@ impl Program {
     ) -> Result<(Self, World), Error> {
         let loaded = documents(context, paths, overrides, Purpose::Plan)?;
         let world = context.world_on(documented_state(&loaded.documents)?, options)?;
-        let program = Program::compile(loaded, &world)?;
+        let mut program = Program::compile(loaded, &world)?;
+        let Program { documents, sources, declarations, .. } = &mut program;
+        secrets::take_out(&world.secrets, &context.out, documents, sources, declarations)
+            .map_err(Error::io("read the key of fingerprints in the state folder"))?;
         Ok((program, world))
     }
 

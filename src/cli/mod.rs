@@ -28,6 +28,7 @@ mod refresh;
 mod rsync_down;
 mod rsync_up;
 mod schema;
+mod secrets;
 mod show;
 mod start;
 mod start_proxy;

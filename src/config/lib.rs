@@ -35,6 +35,7 @@ mod templates;
 mod text;
 mod walk;
 
+pub use fetch::{fetched_values, value_of};
 pub use load::{Kind, LoadOptions, Loaded, Problems, Purpose, load, parse_bytes};
 pub use reference::{Reference, reference};
 pub use resolved::{ResolvedLine, resolved, secrets};

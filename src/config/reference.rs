@@ -14,6 +14,19 @@ pub enum Reference {
     Secret(String),
 }
 
+impl Reference {
+    /// `env:NAME`, `file:/absolute/path`, `secret:name`: what state keeps in the place of the value.
+    pub fn source(&self) -> String {
+        match self {
+            Reference::Env(name) => format!("env:{name}"),
+            Reference::File(path) => {
+                format!("file:{}", std::path::absolute(path).unwrap_or_else(|_| path.clone()).display())
+            }
+            Reference::Secret(name) => format!("secret:{name}"),
+        }
+    }
+}
+
 /// The reference that a text value is, as a whole. Relative paths start at the document that holds them.
 ///
 /// References have this meaning in `runtime` and in credentials only; elsewhere the text stands for itself.

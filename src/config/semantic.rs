@@ -27,30 +27,10 @@ pub(crate) fn check(kind: Kind, document: &Inherited, options: &LoadOptions) -> 
         for runtime in runtimes(tree) {
             runtime_names(runtime, options, &mut found);
             references(Some(runtime), &mut found);
-            if options.purpose == Purpose::Plan {
-                unresolved(runtime, &mut found);
-            }
         }
         found.extend(instance_types(tree, provider));
     }
     found
-}
-
-/// References in a runtime's settings: nothing fetches their values yet, and taking them for text would be wrong.
-fn unresolved(tree: &Tree, found: &mut Vec<Diagnostic>) {
-    if reference::reference(tree).is_some() {
-        found.push(
-            Diagnostic::error("reference-unsupported", "references in runtime settings cannot be fetched yet")
-                .at(&tree.origin)
-                .detail(format!("`{}`", tree.as_text().unwrap_or_default()))
-                .hint("write the value, or let the job read it from the environment that it runs in"),
-        );
-    }
-    match &tree.value {
-        TreeValue::List(items) => items.iter().for_each(|item| unresolved(item, found)),
-        TreeValue::Map(entries) => entries.iter().for_each(|entry| unresolved(&entry.value, found)),
-        _ => {}
-    }
 }
 
 fn int(tree: Option<&Arc<Tree>>) -> Option<i64> {

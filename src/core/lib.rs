@@ -20,6 +20,7 @@ pub mod origin;
 pub mod plan;
 pub mod provider;
 pub mod schema;
+pub mod secret;
 pub mod state;
 pub mod value;
 

@@ -205,8 +205,8 @@ impl Value {
     /// Whether nothing in it waits for apply. Secrets count as known.
     pub fn is_known(&self) -> bool {
         match self {
-            Value::Unknown | Value::Ref(_) | Value::Concat(_) => false,
-            Value::List(items) => items.iter().all(Value::is_known),
+            Value::Unknown | Value::Ref(_) => false,
+            Value::List(items) | Value::Concat(items) => items.iter().all(Value::is_known),
             Value::Map(entries) => entries.values().all(Value::is_known),
             _ => true,
         }

@@ -7,6 +7,7 @@
 mod compare;
 mod decide;
 mod diff;
+mod discreet;
 mod drain;
 mod errand;
 mod estimate;
@@ -26,6 +27,7 @@ pub mod undo;
 mod worker;
 
 pub use compare::compare;
+pub use discreet::Discreet;
 pub use errand::{Errand, Undone};
 pub use execute::{ApplyError, ApplyOptions, Interrupt, Summary, apply, check};
 pub use observe::{RefreshPolicy, observe};

@@ -1,8 +1,9 @@
 //! Keeps secrets out of everything written: replaces every secret value of the run, plain and encoded.
 //!
-//! Encodings known: base64 (standard and URL alphabet, at any alignment), URL percent-encoding, JSON escapes, and single
-//! lines of values that have several. Values shorter than [`SHORTEST`] cannot be told from ordinary text and are left alone.
+//! Encodings known: those of [`encodings`] (JSON escapes, shell quotes, URL percent-encoding, hexadecimal), base64 (standard and
+//! URL alphabet, at any alignment), and single lines of values that have several. Values shorter than [`SHORTEST`] cannot be told from ordinary text and are left alone.
 
+use cloudtik_core::secret::{encodings, sounds_secret};
 use std::{
     borrow::Cow,
     sync::{PoisonError, RwLock},
@@ -19,6 +20,8 @@ pub(crate) const SHOWN: &str = "(sensitive)";
 pub struct Redactor {
     /// Longest first, so that a secret inside a longer one leaves nothing of either.
     needles: RwLock<Vec<Vec<u8>>>,
+    /// Secret values of the environment, by variable.
+    variables: Vec<(String, String)>,
 }
 
 impl Redactor {
@@ -28,10 +31,27 @@ impl Redactor {
         redactor
     }
 
-    /// Knows the variables whose names say that they hold a secret: commands on nodes and vendor SDKs may echo them.
+    /// Knows the variables whose names say that they hold a secret, and passwords in the addresses of proxies: commands on
+    /// nodes and vendor SDKs may echo them.
     pub(crate) fn of_environment(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        let secret = |(name, value): &(String, String)| holds_secret(name) && value.len() >= 8 && !is_path(value);
-        Redactor::new(variables.into_iter().filter(secret).map(|(_, value)| value))
+        let mut found = Vec::new();
+        for (name, value) in variables {
+            if sounds_secret(&name) && value.len() >= 8 && !is_path(&value) {
+                found.push((name, value));
+            } else if let Some(password) =
+                name.to_ascii_lowercase().strip_suffix("_proxy").and_then(|_| password(&value))
+            {
+                let plain = decoded(password);
+                found.extend([(name.clone(), password.to_owned()), (name, plain)]);
+            }
+        }
+        let redactor = Redactor::new(found.iter().map(|(_, value)| value));
+        Redactor { variables: found, ..redactor }
+    }
+
+    /// What the environment holds in secrets, each with its variable.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().map(|(name, value)| (&**name, &**value))
     }
 
     /// From now on hides this value too.
@@ -47,11 +67,7 @@ impl Redactor {
     pub fn learn(&self, document: &str) {
         for (key, value) in document.lines().filter_map(|line| line.split_once(':')) {
             let value = value.trim().trim_matches(['"', '\'']);
-            if holds_secret(&key.replace(['-', '.'], "_"))
-                && value.len() >= 8
-                && !is_path(value)
-                && !value.starts_with("${")
-            {
+            if sounds_secret(key) && value.len() >= 8 && !is_path(value) && !value.starts_with("${") {
                 self.add(value);
             }
         }
@@ -83,10 +99,31 @@ impl Redactor {
     }
 }
 
-fn holds_secret(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    let says = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "APIKEY", "PRIVATE_KEY", "CREDENTIAL"];
-    says.iter().any(|word| name.contains(word))
+/// The password in `http://user:password@host:port`.
+fn password(address: &str) -> Option<&str> {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let (login, _) = rest.rsplit_once('@')?;
+    Some(login.split_once(':')?.1).filter(|password| !password.is_empty())
+}
+
+/// With `%41` read as `A`.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let digits = tail.get(..2).filter(|_| *first == b'%').and_then(|d| std::str::from_utf8(d).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A secret's place is no secret, and often a word of the messages that help.
@@ -124,32 +161,14 @@ fn replace(needles: &[Vec<u8>], bytes: &[u8], last: bool) -> (Vec<u8>, usize) {
     (out, at)
 }
 
-/// A secret as it may turn up.
+/// A secret as it may turn up: encoded as a whole, its lines, and its base64 wherever it starts.
 fn forms(secret: &str) -> Vec<String> {
-    let mut forms = vec![secret.to_string(), secret.trim().to_string(), json(secret), json(&json(secret))];
-    forms.extend([url(secret, false), url(secret, true), url(secret, false).to_lowercase()]);
+    let mut forms = encodings(secret);
     forms.extend(secret.lines().map(str::trim).filter(|line| line.len() >= 8).map(String::from));
     for alphabet in [STANDARD, URL_SAFE] {
         forms.extend((0..3).map(|shift| base64_core(secret.as_bytes(), shift, alphabet)));
     }
     forms
-}
-
-fn json(text: &str) -> String {
-    let quoted = serde_json::Value::from(text).to_string();
-    quoted[1..quoted.len() - 1].to_string()
-}
-
-fn url(text: &str, form: bool) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte.into()),
-            b' ' if form => out.push('+'),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }
 
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -170,27 +189,61 @@ fn base64_core(secret: &[u8], shift: usize, alphabet: &[u8; 64]) -> String {
 mod tests {
     use super::*;
 
-    const SECRET: &str = "s3cr\"t pä$$/word";
+    const SECRET: &str = "s3cr\"t  pä$$/word'7";
 
+    /// Each line is known by one encoding alone.
     #[test]
     fn a_secret_is_hidden_in_every_encoding() {
         let redactor = Redactor::new([SECRET]);
         let leaks = [
-            SECRET.to_string(),
-            "user:s3cr\"t pä$$/word@host".into(),
-            r#"{"password":"s3cr\"t pä$$/word"}"#.into(),
-            "?p=s3cr%22t%20p%C3%A4%24%24%2Fword&x".into(),
-            "?p=s3cr%22t+p%C3%A4%24%24%2Fword&x".into(),
-            // printf '%s' "$SECRET", "a$SECRET", "user:$SECRET!" | base64
-            "czNjciJ0IHDDpCQkL3dvcmQ=".into(),
-            "YXMzY3IidCBww6QkJC93b3Jk".into(),
-            "dXNlcjpzM2NyInQgcMOkJCQvd29yZCE=".into(),
+            SECRET,
+            r#"s3cr"t pä$$/word'7"#,
+            r#"s3cr\"t  pä$$/word'7"#,
+            r#"s3cr\\\"t  pä$$/word'7"#,
+            r#"s3cr\"t  p\u00e4$$/word'7"#,
+            r#"s3cr\"t  pä$$\/word'7"#,
+            r#"s3cr"t  pä$$/word'\''7"#,
+            r#"s3cr"t  pä$$/word'"'"'7"#,
+            "s3cr%22t%20%20p%C3%A4%24%24%2Fword%277",
+            "s3cr%22t++p%C3%A4%24%24%2Fword%277",
+            "s3cr%22t%20%20p%c3%a4%24%24%2fword%277",
+            "733363722274202070c3a424242f776f72642737",
+            "733363722274202070C3A424242F776F72642737",
         ];
         for leak in leaks {
-            let shown = redactor.text(&leak).into_owned();
-            assert!(shown.contains(SHOWN), "{leak} -> {shown}");
-            assert!(!shown.contains("3cr") && !shown.contains("Y3I") && !shown.contains("jc"), "{leak} -> {shown}");
+            assert_eq!(redactor.text(&format!("<{leak}>")), format!("<{SHOWN}>"), "{leak}");
         }
+    }
+
+    /// printf '%s' "$SECRET!", "a$SECRET!", "ab$SECRET!" | base64, and the same with the alphabet for addresses.
+    #[test]
+    fn a_secret_is_hidden_in_base64_wherever_it_starts() {
+        let redactor = Redactor::new(["??>>~~ä??>>~~ÿ"]);
+        let leaks = [
+            ("Pz8+Pn5+w6Q/Pz4+fn7DvyE=", "yE="),
+            ("Pz8-Pn5-w6Q_Pz4-fn7DvyE=", "yE="),
+            ("YT8/Pj5+fsOkPz8+Pn5+w78h", "YT78h"),
+            ("YT8_Pj5-fsOkPz8-Pn5-w78h", "YT78h"),
+            ("YWI/Pz4+fn7DpD8/Pj5+fsO/IQ==", "YWIIQ=="),
+            ("YWI_Pz4-fn7DpD8_Pj5-fsO_IQ==", "YWIIQ=="),
+        ];
+        for (leak, rest) in leaks {
+            let shown = redactor.text(leak).replace(SHOWN, "");
+            // A digit on either side also holds bits of its neighbour.
+            assert!(leak.len() - shown.len() >= 18 && shown.len() <= rest.len() + 2, "{leak} -> {shown}");
+        }
+    }
+
+    #[test]
+    fn the_password_of_a_proxy_is_a_secret() {
+        let variables =
+            [("https_proxy", "http://me:p%40ssw0rd!@proxy.example:3128/"), ("no_proxy", "localhost,10.0.0.1")];
+        let redactor = Redactor::of_environment(variables.map(|(n, v)| (n.to_string(), v.to_string())));
+        let text = "http://me:p%40ssw0rd!@proxy.example:3128/ says p@ssw0rd! is wrong for localhost";
+        assert_eq!(
+            redactor.text(text),
+            "http://me:(sensitive)@proxy.example:3128/ says (sensitive) is wrong for localhost"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+mod canaries;
 mod changes;
 mod documents;
 mod events;

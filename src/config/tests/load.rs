@@ -1,6 +1,8 @@
 //! Documents from disk to the core's types.
 
-use cloudtik_config::{Kind, LoadOptions, Loaded, Purpose, Reference, load, reference, resolved, schema, secrets};
+use cloudtik_config::{
+    Kind, LoadOptions, Loaded, Purpose, Reference, fetched_values, load, reference, resolved, schema, secrets, value_of,
+};
 use cloudtik_core::{
     Scope, TreeValue,
     document::{Cluster, Document},
@@ -451,4 +453,41 @@ fn a_users_own_template_comes_before_one_of_the_table() {
     assert_eq!(kind(&options).as_deref(), Some("m5.2xlarge"));
     options.template_dirs.push(folder.path().join("templates"));
     assert_eq!(kind(&options).as_deref(), Some("mine"));
+}
+
+/// Values reach what runtimes read, in the cluster's settings and in those of a node type; the document keeps references.
+#[test]
+fn references_in_runtime_settings_are_fetched() {
+    let folder = Folder::new();
+    folder.file("key.txt", "from a file\n");
+    let file = folder.file(
+        "cluster.yaml",
+        "cluster_name: demo
+provider: {type: local}
+available_node_types:
+  worker.default:
+    runtime: {own: {b: \"${file:key.txt}\"}, envs: {C: \"${env:CARGO_PKG_NAME}\"}}
+runtime:
+  types: [own]
+  envs: {A: \"${env:CARGO_PKG_NAME}\", PLAIN: shown}
+  own: {a: \"${env:CARGO_PKG_NAME}\", b: plain}
+",
+    );
+    let options = LoadOptions { purpose: Purpose::Plan, runtimes: ["own".to_string()].into(), ..options() };
+    let document = loaded(&[file], &options).documents.remove(0);
+    let sources: Vec<String> = fetched_values(&document).into_iter().map(|(source, _)| source).collect();
+    assert!(sources.contains(&"env:CARGO_PKG_NAME".to_owned()) && sources.iter().any(|s| s.ends_with("/key.txt")));
+    assert_eq!(sources.iter().filter_map(|source| value_of(source)).count(), sources.len());
+    let text: String = resolved(&document).into_iter().map(|l| l.text + "\n").collect();
+    assert!(text.contains("${env:CARGO_PKG_NAME}") && !text.contains("from a file"), "{text}");
+    let Document::Cluster(cluster) = document else { panic!("a cluster") };
+    let name = env!("CARGO_PKG_NAME");
+    let of = |selection: &cloudtik_core::document::RuntimeSelection, key: &str| {
+        selection.config["own"].get(key).and_then(|tree| tree.as_text().map(str::to_owned)).unwrap()
+    };
+    assert_eq!((of(&cluster.runtime, "a"), of(&cluster.runtime, "b")), (name.into(), "plain".into()));
+    assert_eq!((&*cluster.runtime.envs["A"], &*cluster.runtime.envs["PLAIN"]), (name, "shown"));
+    let worker = &cluster.workers[0].runtime;
+    assert_eq!((of(worker, "a"), of(worker, "b")), (name.into(), "from a file".into()));
+    assert_eq!((&*worker.envs["A"], &*worker.envs["C"]), (name, name));
 }
