@@ -48,6 +48,7 @@ pub(crate) struct Inner {
     /// How often each call was made.
     attempts: BTreeMap<(&'static str, Address), u64>,
     lives: u64,
+    ended: Duration,
     kills: u32,
     log: Vec<String>,
     wrongs: Vec<String>,
@@ -199,6 +200,7 @@ impl World {
         drop(runtime);
         let mut inner = self.lock();
         inner.lives += 1;
+        inner.ended = inner.now();
         if ended.is_none() {
             inner.kills += 1;
             inner.note("killed");
@@ -234,6 +236,11 @@ impl World {
     /// Since the world began.
     pub fn elapsed(&self) -> Duration {
         self.lock().now()
+    }
+
+    /// When the last life ended.
+    pub fn ended(&self) -> Duration {
+        self.lock().ended
     }
 
     pub fn now(&self) -> Timestamp {

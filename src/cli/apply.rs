@@ -5,6 +5,7 @@ use super::{
     error::Error,
     flow,
     plan::{Selection, Upgrade},
+    simulate::{self, Wish},
     start::{Creation, create},
     undo::{self, To},
 };
@@ -25,6 +26,15 @@ pub struct Apply {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+    /// Rehearse it in a simulated world: nothing real is touched, no state is changed
+    #[arg(long, conflicts_with = "revision")]
+    simulate: bool,
+    /// The simulated world's number: the same one goes the same way
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "simulate")]
+    seed: u64,
+    /// In the simulated world, let everything go wrong that may: refusals, lost answers, shortages, kills
+    #[arg(long, requires = "simulate")]
+    chaos: bool,
     #[command(flatten)]
     to: To,
     #[command(flatten)]
@@ -38,13 +48,20 @@ impl Apply {
         if let [only] = self.what.as_slice()
             && let Some(plan) = saved(only)?
         {
+            if self.simulate {
+                return Err(simulate::not_with_a_plan(only));
+            }
             if self.to.revision.is_some() {
                 return Err(undo::not_with_a_plan(only));
             }
             let world = context.world(None)?;
             return flow::change_by(context, &world, &plan, self.yes).await;
         }
-        let Apply { what, yes, to, upgrade, selection } = self;
+        let Apply { what, yes, simulate, seed, chaos, to, upgrade, selection } = self;
+        if simulate {
+            let wish = Wish { seed, chaos, selection: &selection, platform: upgrade.platform() };
+            return simulate::rehearse(context, &what, &wish);
+        }
         let command = format!("apply{}", to.arguments());
         let creation = Creation { selection: &selection, upgrade, to, adopt: false, command: &command, yes };
         create(context, &what, Vec::new(), &creation).await

@@ -30,6 +30,7 @@ mod rsync_up;
 mod schema;
 mod secrets;
 mod show;
+mod simulate;
 mod start;
 mod start_proxy;
 mod state;

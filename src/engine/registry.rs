@@ -43,6 +43,11 @@ impl Registry {
         self.kinds.get(provider, kind).map(|kind| kind.consistency_window).unwrap_or_default()
     }
 
+    /// By name.
+    pub fn providers(&self) -> impl Iterator<Item = &Arc<dyn Provider>> {
+        self.providers.values()
+    }
+
     pub fn get(&self, name: &ProviderName) -> Option<&Arc<dyn Provider>> {
         self.providers.get(name)
     }

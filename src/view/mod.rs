@@ -11,6 +11,7 @@ mod page;
 pub mod plan;
 pub mod progress;
 mod redact;
+pub mod rehearsal;
 pub mod state;
 mod surroundings;
 pub mod tables;

@@ -15,6 +15,7 @@ mod graphs;
 mod help;
 mod locks;
 mod plans;
+mod rehearsals;
 mod repair;
 mod shape;
 mod undo;

@@ -11,7 +11,7 @@ use crate::{
 use cloudtik_core::{
     Address, Declaration, digest,
     event::Silent,
-    plan::{Mode, Plan},
+    plan::{Mode, Plan, Verb},
     state::{Holder, Snapshot, Store},
 };
 use cloudtik_engine::{ApplyError, ApplyOptions, Errand, Interrupt, Options, RefreshPolicy, Registry, Undone, apply};
@@ -240,7 +240,11 @@ impl Side {
         let moved: BTreeSet<&Address> = plan
             .operations
             .iter()
-            .filter(|op| state.records.get(&op.address).map(|record| record.digest()) != op.prior)
+            .filter(|op| match state.records.get(&op.address) {
+                Some(record) => Some(record.digest()) != op.prior,
+                // What a plan replaces and is gone already is made as planned: a first run of it leaves the same.
+                None => op.prior.is_some() && op.verb == Verb::Update,
+            })
             .map(|op| &op.address)
             .collect();
         self.world.called();
