@@ -65,6 +65,11 @@ impl Fortune {
     }
 }
 
+/// The part of a call's time that is left when it has had its effect.
+fn rest(takes: Duration) -> Duration {
+    Duration::from_millis(takes.as_millis() as u64 * 3 / 10)
+}
+
 fn failure(verb: &str, call: &Call, kind: FailureKind, message: impl Into<String>) -> Failure {
     Failure::new(kind, format!("{verb} {}", call.address.short()), message)
 }
@@ -142,7 +147,7 @@ impl Actor {
             }
             Fortune::Fine | Fortune::Unheard => {}
         }
-        let before = Duration::from_millis((takes.as_millis() as u64) * 7 / 10);
+        let before = takes - rest(takes);
         sleep(before).await;
         let results: Vec<Result<T, Failure>> = {
             let mut inner = self.world.lock();
@@ -153,7 +158,7 @@ impl Actor {
             sleep(PATIENCE.saturating_sub(before)).await;
             return all(unheard);
         }
-        sleep(takes.saturating_sub(before)).await;
+        sleep(rest(takes)).await;
         results
     }
 
@@ -189,6 +194,8 @@ impl Actor {
                 false => none.hint("ask for another type or zone, or run the same command again later"),
             });
         }
+        // Readiness counts from the answer.
+        let answer = rest(self.world.takes(kind.durations.create, chance));
         inner.made += 1;
         let id = format!("simulated-{}", inner.made);
         let lag = match conditions.lag {
@@ -215,7 +222,7 @@ impl Actor {
             marked: call.batch.is_none(),
             home: inner.home(&call.address),
             visible: now + Duration::from_millis(lag.as_millis() as u64),
-            ready: now + self.world.takes(kind.durations.ready, own.of(&["ready"], 0)),
+            ready: now + answer + self.world.takes(kind.durations.ready, own.of(&["ready"], 0)),
         };
         inner.note(&format!("  {id} is {}", call.address.short()));
         let outcome = Outcome { id: id.clone(), outputs: object.outputs.clone() };

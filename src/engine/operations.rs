@@ -8,7 +8,8 @@
 //! 5. B goes before A changes.
 //!
 //! Rule 5, rolling batches, and rule 2 for what goes with its home are wishes: where they would close a cycle they give way.
-//! So does rule 4 after them, where B can be told of another A only when an A's successor is there that A itself keeps away.
+//! So does, after them, what makes an old A wait for a B that can let go of it only when something is there that A itself
+//! keeps away: rule 4, and rule 2 for a B that is replaced create-first.
 
 use crate::{decide::Decided, graph::Declared, planner::Input};
 use cloudtik_core::{
@@ -400,10 +401,12 @@ impl<'a> Builder<'a> {
 
     fn order_removal(&mut self, user: &Steps, used: &Steps, taken: bool) {
         match (user.removal(), used.removal()) {
-            (Some((user_op, _)), Some((used_op, how))) => {
-                match taken {
-                    true => drop(self.wishes.insert((user_op, used_op))),
-                    false => self.edge(user_op, used_op, Needs::Ready),
+            (Some((user_op, goes)), Some((used_op, how))) => {
+                match (taken, goes, how) {
+                    (true, ..) => drop(self.wishes.insert((user_op, used_op))),
+                    // Its successor may need what only comes when the used one is out of the way.
+                    (false, Removal::AfterNew, Removal::Plain) => drop(self.firm.insert((user_op, used_op))),
+                    (false, ..) => self.edge(user_op, used_op, Needs::Ready),
                 }
                 if let (Removal::AfterNew, Some(provide)) = (how, used.provide)
                     && user.removal().is_some_and(|(_, how)| how != Removal::AfterNew)

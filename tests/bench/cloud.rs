@@ -1,4 +1,4 @@
-//! A cloud on a virtual clock: what its calls take, and how many of them its API lets through.
+//! The cloud of the makespan: what its calls take, and how many of them its API lets through. The simulated world plays it.
 //!
 //! Times are the middle of what public apply logs show; buckets are EC2's published ones (requests that may come at once,
 //! and how many more each second; EC2 API reference, "Request throttling", read 2026-11-22). A call without a token is
@@ -6,17 +6,13 @@
 
 use async_trait::async_trait;
 use cloudtik_core::{
-    Attrs, Failure, FailureKind, ProviderName, Retry, Value,
+    Attrs, Failure, FailureKind, ProviderName,
     batch::BatchKey,
-    provider::{Call, Observed, Outcome, Presence, Provider, Refresh, Settled, Subject},
+    provider::{Call, Observed, Outcome, Provider, Rate, Refresh, Settled},
     schema::{Durations, KindSchema},
 };
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
-use tokio::time::{Instant, sleep, sleep_until};
+use cloudtik_simulated::{Boot, Busy, Conditions, World};
+use std::{sync::Arc, time::Duration};
 
 /// One kind: its provider, its call and its way from created to ready in milliseconds, and the bucket of its call.
 pub struct Kind {
@@ -69,73 +65,31 @@ pub fn of(name: &str) -> &'static Kind {
     KINDS.iter().find(|kind| kind.name == name).expect("the shape uses these kinds only")
 }
 
-struct Bucket {
-    size: f64,
-    rate: f64,
-    tokens: f64,
-    at: Instant,
+/// A world in which calls take just their time, and one too many is refused. `batching`: whether alike machines go in one
+/// call.
+pub fn world(batching: bool) -> World {
+    let boot = Some(Boot { kind: "connection", machine: "instance", takes: BOOT });
+    World::new(Conditions { batching, boot, busy: Busy::Refused, ..Conditions::calm(0) })
 }
 
-impl Bucket {
-    fn take(&mut self) -> bool {
-        self.tokens = (self.tokens + self.at.elapsed().as_secs_f64() * self.rate).min(self.size);
-        self.at = Instant::now();
-        let enough = self.tokens >= 1.0;
-        self.tokens -= f64::from(enough);
-        enough
-    }
+/// All providers, as that world plays them.
+pub fn providers(world: &World) -> Vec<Arc<dyn Provider>> {
+    [("aws", 64), ("ssh", 1024), ("runtime", 256)]
+        .map(|(name, calls)| world.provider(Arc::new(Kinds { name, calls })))
+        .into()
 }
 
-/// What all providers of one run share.
-pub struct Cloud {
-    buckets: Mutex<HashMap<&'static str, Bucket>>,
-    running: Mutex<HashMap<String, Instant>>,
-    batching: bool,
-    pub refused: Mutex<usize>,
-}
-
-impl Cloud {
-    /// Buckets are full. `batching`: whether alike machines go in one call.
-    pub fn new(batching: bool) -> Arc<Self> {
-        let full = |&(name, size, rate)| (name, Bucket { size, rate, tokens: size, at: Instant::now() });
-        let buckets = Mutex::new(BUCKETS.iter().map(full).collect());
-        Arc::new(Cloud { buckets, running: Mutex::default(), batching, refused: Mutex::default() })
-    }
-
-    pub fn providers(self: &Arc<Self>) -> Vec<Arc<dyn Provider>> {
-        let part = |name, calls| Arc::new(Part { name, calls, cloud: self.clone() }) as Arc<dyn Provider>;
-        vec![part("aws", 64), part("ssh", 1024), part("runtime", 256)]
-    }
-
-    async fn call(&self, call: &Call) -> Result<(), Failure> {
-        let kind = of(call.kind());
-        if let Some(api) = kind.api {
-            let let_in = self.buckets.lock().expect("no panic").get_mut(api).expect("a known bucket").take();
-            if !let_in {
-                *self.refused.lock().expect("no panic") += 1;
-                sleep(Duration::from_millis(100)).await;
-                let what = format!("create {}", call.address.short());
-                return Err(Failure::new(FailureKind::Throttled, what, "slow down").retry(Retry::Backoff));
-            }
-        }
-        sleep(Duration::from_millis(kind.create.into())).await;
-        Ok(())
-    }
-}
-
-fn outcome(call: &Call) -> Outcome {
-    let id = call.address.short();
-    Outcome { outputs: Attrs::from([("id".into(), Value::text(&id))]), id }
-}
-
-struct Part {
+struct Kinds {
     name: &'static str,
     calls: usize,
-    cloud: Arc<Cloud>,
+}
+
+fn only_played<T>(what: &str) -> Result<T, Failure> {
+    Err(Failure::new(FailureKind::Bug, what, "there is nothing behind these kinds"))
 }
 
 #[async_trait]
-impl Provider for Part {
+impl Provider for Kinds {
     fn name(&self) -> ProviderName {
         self.name.into()
     }
@@ -153,49 +107,39 @@ impl Provider for Part {
         self.calls
     }
 
-    async fn refresh(&self, refresh: &Refresh) -> Result<Vec<Observed>, Failure> {
-        let absent = |s: &Subject| Observed { address: s.address.clone(), presence: Presence::Absent };
-        Ok(refresh.subjects.iter().map(absent).collect())
-    }
-
-    async fn create(&self, call: &Call) -> Result<Outcome, Failure> {
-        self.cloud.call(call).await?;
-        Ok(outcome(call))
-    }
-
     fn batch(&self, call: &Call) -> Option<BatchKey> {
         let limit = of(call.kind()).together;
         let role = call.address.instance().map_or(call.address.name(), |(group, ..)| group);
-        (self.cloud.batching && limit > 1).then(|| BatchKey { alike: role.to_string(), limit })
+        (limit > 1).then(|| BatchKey { alike: role.to_string(), limit })
     }
 
-    async fn create_many(&self, calls: &[Call]) -> Vec<Result<Outcome, Failure>> {
-        let made = self.cloud.call(&calls[0]).await;
-        calls.iter().map(|call| made.clone().map(|()| outcome(call))).collect()
+    fn rate(&self, kind: &str, _: &str) -> Option<Rate> {
+        let api = of(kind).api?;
+        let bucket = BUCKETS.iter().find(|(name, ..)| *name == api);
+        bucket.map(|&(name, size, per_second)| Rate { name, size, per_second })
     }
 
-    async fn ready(&self, call: &Call) -> Result<Attrs, Failure> {
-        let machine = call.attributes.get("instance").and_then(Value::as_text);
-        let up = machine.and_then(|id| self.cloud.running.lock().expect("no panic").get(id).copied());
-        if let (Some(up), "connection") = (up, call.kind()) {
-            sleep_until(up + BOOT).await;
-        }
-        sleep(Duration::from_millis(of(call.kind()).ready.into())).await;
-        if call.kind() == "instance" {
-            self.cloud.running.lock().expect("no panic").insert(call.address.short(), Instant::now());
-        }
-        Ok(Attrs::new())
+    async fn refresh(&self, _: &Refresh) -> Result<Vec<Observed>, Failure> {
+        only_played("refresh")
     }
 
-    async fn update(&self, call: &Call) -> Result<Outcome, Failure> {
-        self.create(call).await
+    async fn create(&self, _: &Call) -> Result<Outcome, Failure> {
+        only_played("create")
+    }
+
+    async fn ready(&self, _: &Call) -> Result<Attrs, Failure> {
+        only_played("await")
+    }
+
+    async fn update(&self, _: &Call) -> Result<Outcome, Failure> {
+        only_played("update")
     }
 
     async fn delete(&self, _: &Call) -> Result<(), Failure> {
-        Ok(())
+        only_played("delete")
     }
 
     async fn settle(&self, _: &Call) -> Result<Settled, Failure> {
-        Ok(Settled::Absent)
+        only_played("settle")
     }
 }

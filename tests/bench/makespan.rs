@@ -4,7 +4,7 @@
 //! rate alone; what the engine itself costs is measured by `apply`.
 
 use crate::{
-    cloud::{self, BOOT, BUCKETS, Cloud},
+    cloud::{self, BOOT, BUCKETS},
     holder, make,
     shapes::{self, scope},
 };
@@ -17,7 +17,7 @@ use cloudtik_core::{
 use cloudtik_engine::{ApplyOptions, Interrupt, Registry, apply};
 use cloudtik_redb::RedbStore;
 use std::collections::{BTreeMap, BTreeSet};
-use tokio::{runtime::Builder, sync::watch, time::Instant};
+use tokio::sync::watch;
 
 /// One way to run the plan.
 struct Way {
@@ -68,7 +68,7 @@ fn one(what: &str, declarations: &[Declaration], before: &Snapshot) {
 }
 
 fn plan(declarations: &[Declaration], before: &Snapshot, way: &Way) -> Plan {
-    let registry = Registry::new(Cloud::new(way.batching).providers());
+    let registry = Registry::new(cloud::providers(&cloud::world(way.batching)));
     let mut plan = make(&registry, declarations, &BTreeMap::from([(scope(), before.clone())]));
     if !way.split {
         plan.edges.iter_mut().for_each(|edge| edge.needs = Needs::Ready);
@@ -83,10 +83,12 @@ fn plan(declarations: &[Declaration], before: &Snapshot, way: &Way) -> Plan {
 /// Virtual seconds from the first call to the last result, and how often the service said to slow down.
 fn run(declarations: &[Declaration], before: &Snapshot, way: &Way) -> (f64, usize) {
     let home = tempfile::tempdir().expect("a folder");
-    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
-    runtime.block_on(async {
-        let cloud = Cloud::new(way.batching);
-        let registry = Registry::new(cloud.providers());
+    let world = cloud::world(way.batching);
+    world.meet(declarations);
+    world.hold(before);
+    let clock = world.clone();
+    let registry = Registry::new(cloud::providers(&world)).with_clock(move || clock.now());
+    let seconds = world.live(None, async {
         let mut lock = RedbStore::new(home.path()).lock(&scope(), &holder()).expect("the lock is free");
         let mutations = before.records.values().map(|record| Mutation::Put(Box::new((**record).clone()))).collect();
         let edit = Entry::Edit { what: "bench".into(), mutations, at: jiff::Timestamp::now() };
@@ -95,14 +97,14 @@ fn run(declarations: &[Declaration], before: &Snapshot, way: &Way) -> (f64, usiz
         let (_keep, interrupt) = watch::channel(Interrupt::No);
         let options =
             ApplyOptions { who: "bench".into(), command: "apply".into(), interrupt, parallelism: way.at_once };
-        let started = Instant::now();
+        let started = world.elapsed();
         let locks = BTreeMap::from([(scope(), lock)]);
         let summary =
             apply(&plan, &registry, locks, &BTreeMap::new(), options, &Silent).await.expect("the apply ends by itself");
         assert!(summary.is_complete(), "{:?}", summary.failed);
-        let refused = *cloud.refused.lock().expect("no panic");
-        (started.elapsed().as_secs_f64(), refused)
-    })
+        (world.elapsed() - started).as_secs_f64()
+    });
+    (seconds.expect("nothing kills it"), world.refused() as usize)
 }
 
 /// No schedule is shorter: the longest path, and the work that an API has to let through, in seconds.
