@@ -108,7 +108,6 @@ pub(crate) async fn work_together(members: Vec<Work>) {
     let calls: Vec<Call> = members.iter().map(|work| work.call.clone()).collect();
     let mut patience = Patience::with(&first.call.operation);
     loop {
-        let called = Instant::now();
         let results: Vec<Result<Option<Outcome>, Failure>> = match removes {
             true => provider.delete_many(&calls).await.into_iter().map(|result| result.map(|()| None)).collect(),
             false => provider.create_many(&calls).await.into_iter().map(|result| result.map(Some)).collect(),
@@ -127,7 +126,7 @@ pub(crate) async fn work_together(members: Vec<Work>) {
         let mut results = results.into_iter();
         for work in members {
             let result = results.next().unwrap_or_else(|| Err(unanswered(&work)));
-            tokio::spawn(member(work, result, called));
+            tokio::spawn(member(work, result));
         }
         return;
     }
@@ -147,12 +146,12 @@ fn unanswered(work: &Work) -> Failure {
 }
 
 /// Goes on with one member of a batch after its request.
-async fn member(work: Work, mut result: Result<Option<Outcome>, Failure>, called: Instant) {
+async fn member(work: Work, mut result: Result<Option<Outcome>, Failure>) {
     if let Err(failure) = &result
         && failure.effect == Effect::Unknown
         && makes(&work.verb)
     {
-        result = look_up(&work, failure.clone(), called).await.map(Some);
+        result = look_up(&work, failure.clone()).await.map(Some);
     }
     let result = match result {
         Ok(Some(outcome)) => ready(&work, outcome).await,
@@ -218,7 +217,7 @@ async fn ready(work: &Work, outcome: Outcome) -> Result<Done, Failure> {
         Some(result) => result,
         None => first.await,
     };
-    Ok((None, Some(retried_after(work, result, Instant::now(), None, || work.provider.ready(&call)).await?)))
+    Ok((None, Some(retried_after(work, result, None, || work.provider.ready(&call)).await?)))
 }
 
 /// How a call's result is read off an object that a lookup finds; `None` for calls that make nothing.
@@ -233,19 +232,17 @@ async fn retried<T, F>(
 where
     F: Future<Output = Result<T, Failure>>,
 {
-    let called = Instant::now();
     let first = match failed {
         Some(failure) => Err(failure),
         None => call().await,
     };
-    retried_after(work, first, called, found, call).await
+    retried_after(work, first, found, call).await
 }
 
 /// Repeats a call as its failures and the user allow. An effect that is not known is looked up before anything is repeated.
 async fn retried_after<T, F>(
     work: &Work,
     mut result: Result<T, Failure>,
-    mut called: Instant,
     found: Found<T>,
     mut call: impl FnMut() -> F,
 ) -> Result<T, Failure>
@@ -261,7 +258,7 @@ where
         if failure.effect == Effect::Unknown
             && let Some(found) = found
         {
-            failure = match look_up(work, failure, called).await {
+            failure = match look_up(work, failure).await {
                 Ok(outcome) => return Ok(found(outcome)),
                 Err(failure) if failure.effect == Effect::Unknown => return Err(failure),
                 Err(failure) => failure,
@@ -272,7 +269,6 @@ where
         if !work.dispatcher.sleep(pause).await {
             return Err(failure);
         }
-        called = Instant::now();
         result = call().await;
     }
 }
@@ -286,11 +282,13 @@ fn retrying(work: &Work, failure: &Failure, pause: Duration) {
     }));
 }
 
-/// What a create that was started at `called` and failed with an unknown effect made.
+/// What a create that has just failed with an unknown effect made.
 ///
 /// Errors: the failure; its effect is `None` when nothing was made, which is believed only after the kind's window, and
-/// stays `Unknown` when that could not be found out.
-async fn look_up(work: &Work, mut failure: Failure, called: Instant) -> Result<Outcome, Failure> {
+/// stays `Unknown` when that could not be found out. The window counts from now: for all that is known, the object was
+/// made at the last moment at which an answer was waited for.
+async fn look_up(work: &Work, mut failure: Failure) -> Result<Outcome, Failure> {
+    let failed = Instant::now();
     let mut patience = Patience::with(&work.call.operation);
     let mut looks = 0;
     loop {
@@ -298,7 +296,7 @@ async fn look_up(work: &Work, mut failure: Failure, called: Instant) -> Result<O
             Ok(Settled::Found(outcome)) => return Ok(outcome),
             Ok(Settled::Ambiguous(candidates)) => return Err(ambiguous(failure, &candidates)),
             Ok(Settled::Absent) => {
-                let left = work.window.saturating_sub(called.elapsed());
+                let left = work.window.saturating_sub(failed.elapsed());
                 if left.is_zero() {
                     failure.effect = Effect::None;
                     return Err(failure);
