@@ -93,6 +93,50 @@ fn every_edit_is_made_and_nothing_is_left_in_the_end() {
     account.world().nothing_left(&before);
 }
 
+/// Machines by what they do now.
+fn standing(world: &World) -> BTreeMap<String, Vec<String>> {
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (id, instance) in world.of("instance") {
+        all.entry(instance["state"].as_str().unwrap().to_owned()).or_default().push(id.to_owned());
+    }
+    all
+}
+
+#[test]
+fn machines_that_are_kept_start_again_and_go_in_the_end() {
+    let account = Account::new(Settings::strict());
+    let before = account.world();
+    let bench = &account.bench;
+    bench.edit("cluster.yaml", "  region: us-west-2\n", "  region: us-west-2\n  cache_stopped_nodes: true\n");
+    account.converge();
+    let all = standing(&account.world())["running"].clone();
+    assert_eq!(all.len(), 3);
+
+    bench.edit("cluster.yaml", "min_workers: 2", "min_workers: 0");
+    let plan = bench.ok(&[&["plan"][..], &DOCUMENTS, &BODILESS].concat());
+    assert!(plan.out.contains("kept for reuse"), "{}", plan.out);
+    account.converge();
+    let now = standing(&account.world());
+    assert_eq!((now["running"].len(), now["stopped"].len()), (1, 2), "{now:?}");
+
+    bench.edit("cluster.yaml", "min_workers: 0", "min_workers: 3");
+    account.converge();
+    let now = standing(&account.world());
+    assert_eq!(now.len(), 1, "{now:?}");
+    assert!(all.iter().all(|id| now["running"].contains(id)), "{all:?} again, and one more: {now:?}");
+
+    // The Python tool's `stop` keeps them all; the next start has the same machines.
+    bench.ok(&["stop", "cluster.yaml", "--yes"]);
+    assert_eq!(standing(&account.world()).keys().collect::<Vec<_>>(), ["stopped"]);
+    account.converge();
+    assert_eq!(standing(&account.world()), now);
+
+    bench.edit("cluster.yaml", "min_workers: 3", "min_workers: 1");
+    account.converge();
+    account.destroy();
+    account.world().nothing_left(&before);
+}
+
 #[test]
 fn a_bucket_is_kept_until_its_removal_is_asked_for() {
     let account = Account::new(Settings::strict());
