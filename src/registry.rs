@@ -1,6 +1,8 @@
 //! The only lists of providers, stores and connectors.
 
-use crate::cli::Error;
+use crate::cli::{Error, Home};
+#[cfg(not(feature = "shared"))]
+use cloudtik_core::Diagnostic;
 use cloudtik_core::{host::Connector, node::Compile, provider::Provider, secret::Secrets, state::Store};
 use cloudtik_engine::{Discreet, Registry};
 use cloudtik_redb::RedbStore;
@@ -86,8 +88,23 @@ pub fn hidden(args: &[OsString]) -> Option<u8> {
     hidden.iter().find_map(|run| run(args))
 }
 
-pub fn store(home: &Path) -> Arc<dyn Store> {
-    Arc::new(RedbStore::new(home))
+pub fn store(home: &Home) -> Result<Arc<dyn Store>, Error> {
+    match &home.shared {
+        None => Ok(Arc::new(RedbStore::new(&home.folder))),
+        Some(place) => shared(place),
+    }
+}
+
+#[cfg(feature = "shared")]
+fn shared(place: &str) -> Result<Arc<dyn Store>, Error> {
+    Ok(Arc::new(cloudtik_objects::ObjectsStore::open(place)?))
+}
+
+#[cfg(not(feature = "shared"))]
+fn shared(place: &str) -> Result<Arc<dyn Store>, Error> {
+    let problem = Diagnostic::error("state-store", "a state store that this build lacks")
+        .detail(format!("`{place}` is no folder"));
+    Err(Error::request(problem.hint("name a folder, or build with `--features shared`")))
 }
 
 /// The runtimes that documents may select: the shipped ones, and those in the user's own folders.

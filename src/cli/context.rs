@@ -74,12 +74,17 @@ impl Context {
     }
 
     /// `--state`, CLOUDTIK_STATE, what a workspace document says, then the user's own state folder.
-    pub fn home(&self, documented: Option<PathBuf>) -> Result<PathBuf, Error> {
-        let home = match self.global.state.clone().or(documented) {
-            Some(path) => path,
-            None => state_home()?.join("cloudtik"),
+    pub fn home(&self, documented: Option<PathBuf>) -> Result<Home, Error> {
+        let own = || Ok::<_, Error>(state_home()?.join("cloudtik"));
+        let place = self.global.state.clone().or(documented);
+        let (folder, shared) = match place {
+            Some(place) if place.to_string_lossy().contains("://") => (own()?, Some(place.to_string_lossy().into())),
+            Some(folder) => (folder, None),
+            None => (own()?, None),
         };
-        std::path::absolute(&home).map_err(Error::io(format!("find the state folder `{}`", home.display())))
+        let absolute = std::path::absolute(&folder);
+        let folder = absolute.map_err(Error::io(format!("find the state folder `{}`", folder.display())))?;
+        Ok(Home { folder, shared })
     }
 
     pub fn world(&self, documented: Option<PathBuf>) -> Result<World, Error> {
@@ -88,11 +93,21 @@ impl Context {
 
     pub fn world_on(&self, documented: Option<PathBuf>, options: PlatformOptions) -> Result<World, Error> {
         let home = self.home(documented)?;
-        let store = registry::store(&home);
+        let store = registry::store(&home)?;
+        let home = home.folder;
         let secrets = secrets::none(&home, &self.out);
         let platform = registry::platform(&home, &cache_home()?, &self.global.template_dirs, options, secrets.clone())?;
         Ok(World { home, store, platform, secrets })
     }
+}
+
+/// Where state is.
+#[derive(Clone, Debug)]
+pub struct Home {
+    /// Of this machine: all state, or with a shared store what belongs to this machine alone.
+    pub folder: PathBuf,
+    /// URL of the store that has the state.
+    pub shared: Option<String>,
 }
 
 /// A state folder with everything that works on it.

@@ -26,7 +26,7 @@ impl History {
     pub fn run(self, context: &Context) -> Result<Exit, Error> {
         let loaded = documents(context, std::slice::from_ref(&self.document), Vec::new(), Purpose::Plan)?;
         let home = context.home(documented_state(&loaded.documents)?)?;
-        let store = crate::registry::store(&home);
+        let store = crate::registry::store(&home)?;
         for document in &loaded.documents {
             let scope = document.scope();
             match &self.at {

@@ -69,9 +69,8 @@ fn load(context: &Context, paths: &[PathBuf], options: &LoadOptions) -> Result<L
     Ok(loaded)
 }
 
-/// The state folder that a workspace document among these asks for. A relative one starts at that document.
-///
-/// Errors: it is a store's address, and this build keeps state in folders only.
+/// The state folder, or URL of a shared store, that a workspace document among these asks for. A relative folder starts at
+/// that document.
 pub fn documented_state(documents: &[Document]) -> Result<Option<PathBuf>, Error> {
     let wish = documents.iter().find_map(|document| match document {
         Document::Workspace(workspace) => workspace.tree.get("state"),
@@ -79,8 +78,7 @@ pub fn documented_state(documents: &[Document]) -> Result<Option<PathBuf>, Error
     });
     let Some((wish, text)) = wish.and_then(|tree| Some((tree, tree.as_text()?))) else { return Ok(None) };
     if text.contains("://") {
-        let problem = Diagnostic::error("state-store", "a state store that this build lacks").at(&wish.origin);
-        return Err(Error::request(problem.detail(format!("`{text}` is no folder")).hint("name a folder")));
+        return Ok(Some(text.into()));
     }
     if let (Some(rest), Some(home)) = (text.strip_prefix("~/"), std::env::home_dir()) {
         return Ok(Some(home.join(rest)));

@@ -47,6 +47,7 @@ mod workspace;
 use crate::{exit::Exit, view::Output};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use context::Context;
+pub use context::Home;
 #[cfg(feature = "aws")]
 pub use context::home;
 pub use error::Error;

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+import threading
 
 # Without them moto launches any image, type and key name, and knows no policy of AWS.
 os.environ.update(
@@ -34,13 +35,26 @@ def with_world(moto, worlds):
     return serve
 
 
+def atomic_s3(moto):
+    """Requests to S3 one after the other: moto looks at the condition of a put, and stores it, in two steps."""
+    one = threading.Lock()
+
+    def serve(environ, start_response):
+        if "/s3/aws4_request" not in environ.get("HTTP_AUTHORIZATION", ""):
+            return moto(environ, start_response)
+        with one:
+            return moto(environ, start_response)
+
+    return serve
+
+
 def main():
     address, port = sys.argv[1], int(sys.argv[2])
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     mend()
     publish()
     worlds = World()
-    app = with_world(DomainDispatcherApplication(create_backend_app), worlds)
+    app = with_world(atomic_s3(DomainDispatcherApplication(create_backend_app)), worlds)
     server = make_server(address, port, app, threaded=True, request_handler=MotoRequestHandler)
     worlds.endpoint = f"http://{address}:{server.server_port}"
     end_with_parent()

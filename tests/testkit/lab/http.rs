@@ -33,3 +33,9 @@ fn send(network: &Network, port: u16, method: &str, path: &str, body: Option<&Js
     let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
     Ok((status, body.to_owned()))
 }
+
+/// Sends an empty PUT, as one makes a bucket.
+pub(super) fn put(network: &Network, port: u16, path: &str) {
+    let (status, text) = send(network, port, "PUT", path, None).unwrap_or_else(|e| panic!("PUT {path}: {e}"));
+    assert_eq!(status, 200, "PUT {path}: {text}");
+}

@@ -84,3 +84,21 @@ pub fn published(package: &str, version: &str, file: &str) -> PathBuf {
     }
     folder
 }
+
+/// The program of Azurite's blob service, from npm; or what is missing on this machine.
+pub(super) fn azurite() -> Result<PathBuf, String> {
+    const PACKAGE: &str = "azurite@3.35.0";
+    let place = cache().join(PACKAGE);
+    let program = place.join("node_modules/azurite/dist/src/blob/main.js");
+    let _lock = alone(&cache().join("azurite.lock"));
+    if program.exists() {
+        return Ok(program);
+    }
+    let beside = place.with_extension("part");
+    let part = beside.to_str().expect("paths of caches are text");
+    let args = ["install", "--prefix", part, "--no-audit", "--no-fund", "--ignore-scripts", "--silent", PACKAGE];
+    let output = Command::new("npm").args(args).output().map_err(|e| format!("npm, which installs Azurite: {e}"))?;
+    assert!(output.status.success(), "npm install {PACKAGE}: {}", String::from_utf8_lossy(&output.stderr));
+    fs::rename(&beside, &place).unwrap_or_else(|e| panic!("{}: {e}", place.display()));
+    Ok(program)
+}

@@ -6,6 +6,7 @@
 //! Helpers of tests: what cannot be done panics, and says what it was.
 
 mod bodies;
+mod buckets;
 mod http;
 mod install;
 mod moto;
@@ -15,6 +16,7 @@ mod strict;
 mod world;
 
 pub use bodies::{Bodies, Host};
+pub use buckets::{Azurite, Gcs, create_s3};
 pub use install::published;
 pub use moto::Moto;
 pub use network::Network;

@@ -1,0 +1,85 @@
+//! The program with its state in a bucket: two machines, each with a folder of its own, and moto's S3 between them.
+
+#![allow(clippy::unwrap_used)]
+
+use cloudtik_testkit::lab::{Moto, create_s3};
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+use tempfile::TempDir;
+
+const WORKSPACE: &str = "workspace_name: shared\nprovider:\n  type: local\n";
+
+/// Somebody's machine: a home and a cache of its own.
+struct Machine<'m> {
+    home: TempDir,
+    moto: &'m Moto,
+}
+
+impl<'m> Machine<'m> {
+    fn new(moto: &'m Moto) -> Self {
+        let home = tempfile::Builder::new().prefix("ctk-").tempdir_in("/tmp").unwrap();
+        std::fs::write(home.path().join("workspace.yaml"), WORKSPACE).unwrap();
+        Machine { home, moto }
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cloudtik"));
+        command.args(line.split_whitespace()).current_dir(self.home.path()).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.home.path()).env("USER", "ada");
+        command.env("CLOUDTIK_STATE", "s3://states/team").env("CLOUDTIK_NODE_MODEL", "loopback");
+        command.env("AWS_ENDPOINT_URL", self.moto.endpoint()).env("AWS_REGION", "us-east-1");
+        command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+        command
+    }
+
+    #[track_caller]
+    fn must(&self, line: &str) -> String {
+        let Output { status, stdout, stderr } = self.command(line).output().unwrap();
+        assert!(status.success(), "{line}: {}", String::from_utf8_lossy(&stderr));
+        String::from_utf8(stdout).unwrap()
+    }
+}
+
+#[test]
+fn what_one_machine_applied_the_other_sees() {
+    let moto = Moto::start();
+    create_s3(&moto, "states");
+    let (one, two) = (Machine::new(&moto), Machine::new(&moto));
+
+    one.must("apply workspace.yaml -y");
+    let list = one.must("state list");
+    assert!(list.contains("network.main"), "{list}");
+    assert_eq!(two.must("state list"), list);
+    assert!(two.must("history workspace.yaml").contains("apply"));
+    assert!(two.must("workspace info workspace.yaml").contains("s3://states/team"));
+    assert!(two.must("state check").contains("Whole: workspace/shared"));
+    assert!(!databases(one.home.path()), "nothing of the state is on the machine itself");
+
+    two.must("destroy workspace.yaml -y --delete-managed-storage");
+    assert_eq!(one.must("state list").trim(), "workspace/shared holds no resources.");
+}
+
+fn databases(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|e| e.path())
+        .any(|path| path.extension().is_some_and(|e| e == "redb") || path.is_dir() && databases(&path))
+}
+
+/// A bucket that is not there, and one that nobody answers for, are said so.
+#[test]
+fn a_store_that_cannot_be_had_is_named_with_a_way_out() {
+    let moto = Moto::start();
+    let machine = Machine::new(&moto);
+    let failed = |line: &str| {
+        let output = machine.command(line).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        String::from_utf8_lossy(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let said = failed("state list");
+    assert!(said.contains("s3://states/team") && said.contains("there is no such bucket"), "{said}");
+    let said = failed("state list --state ftp://states");
+    assert!(said.contains("`s3://BUCKET/PREFIX`"), "{said}");
+}
