@@ -11,7 +11,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use cloudtik_core::{
-    Attrs, Effect, Failure, FailureKind, ProviderName, Retry,
+    Attrs, Effect, Failure, FailureKind, ProviderName, Retry, Value,
     batch::BatchKey,
     provider::{Call, Health, Observed, Outcome, Presence, Provider, Rate, Refresh, Settled, Subject},
     schema::{Durations, KindSchema, OnChange},
@@ -63,6 +63,14 @@ impl Fortune {
         }
         Fortune::Fine
     }
+}
+
+/// What an object has, and that it has no more of what is recorded: leaving it out would mean that it cannot be seen.
+fn with_unset(attributes: &Attrs, subject: &Subject) -> Attrs {
+    let recorded = subject.record.iter().flat_map(|record| record.attributes.keys());
+    let mut seen: Attrs = recorded.map(|name| (name.clone(), Value::Unset)).collect();
+    seen.extend(attributes.clone());
+    seen
 }
 
 /// The part of a call's time that is left when it has had its effect.
@@ -277,7 +285,7 @@ impl Actor {
             None => Presence::Absent,
             Some(o) => Presence::Present {
                 id: o.id.clone(),
-                attributes: o.attributes.clone(),
+                attributes: with_unset(&o.attributes, subject),
                 outputs: o.outputs.clone(),
                 healthy: Health::Ok,
                 owned: o.marked,
