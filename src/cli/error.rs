@@ -61,6 +61,9 @@ impl Error {
 
     pub fn exit(&self) -> Exit {
         match self {
+            Error::Problems { diagnostics, .. } if diagnostics.iter().any(|d| d.id == cloudtik_engine::CYCLIC) => {
+                Exit::Bug
+            }
             Error::Problems { .. } => Exit::Invalid,
             Error::Store(StoreError::Locked { .. } | StoreError::Fenced { .. }) => Exit::Locked,
             Error::Apply(error) if succeeded(error).is_some() => Exit::Locked,

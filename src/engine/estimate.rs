@@ -2,11 +2,14 @@
 
 use cloudtik_core::plan::{Edge, Estimate, Operation};
 
-/// The estimate of a plan. `edges` must be acyclic.
-pub(crate) fn estimate(operations: &[Operation], edges: &[Edge]) -> Estimate {
-    let ends = tails(operations, edges);
+/// The estimate of a plan. Errors with those that wait for each other, and for whom others wait, where `edges` close a cycle.
+pub(crate) fn estimate(operations: &[Operation], edges: &[Edge]) -> Result<Estimate, Vec<usize>> {
+    let Tails { tails: ends, open } = walk(operations, edges);
+    if open.iter().any(|open| *open > 0) {
+        return Err((0..operations.len()).filter(|at| open[*at] > 0).collect());
+    }
     let Some(mut at) = (0..operations.len()).max_by_key(|i| (ends[*i], std::cmp::Reverse(*i))) else {
-        return Estimate::default();
+        return Ok(Estimate::default());
     };
     let mut estimate = Estimate { milliseconds: ends[at], critical_path: Vec::new() };
     let mut after: Vec<Vec<usize>> = vec![Vec::new(); operations.len()];
@@ -19,11 +22,21 @@ pub(crate) fn estimate(operations: &[Operation], edges: &[Edge]) -> Estimate {
         at = next;
     }
     estimate.critical_path.dedup();
-    estimate
+    Ok(estimate)
 }
 
 /// For each operation the expected time from its start to the end of everything behind it, in milliseconds.
 pub(crate) fn tails(operations: &[Operation], edges: &[Edge]) -> Vec<u64> {
+    walk(operations, edges).tails
+}
+
+struct Tails {
+    tails: Vec<u64>,
+    /// How many of those behind each operation were never reached: none, unless there is a cycle.
+    open: Vec<usize>,
+}
+
+fn walk(operations: &[Operation], edges: &[Edge]) -> Tails {
     let mut before: Vec<Vec<usize>> = vec![Vec::new(); operations.len()];
     let mut open = vec![0usize; operations.len()];
     for edge in edges {
@@ -42,5 +55,5 @@ pub(crate) fn tails(operations: &[Operation], edges: &[Edge]) -> Vec<u64> {
             }
         }
     }
-    tails
+    Tails { tails, open }
 }

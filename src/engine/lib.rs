@@ -31,7 +31,7 @@ pub use discreet::Discreet;
 pub use errand::{Errand, Undone};
 pub use execute::{ApplyError, ApplyOptions, Interrupt, Summary, apply, check};
 pub use observe::{RefreshPolicy, observe};
-pub use planner::{Input, Options, plan};
+pub use planner::{CYCLIC, Input, Options, plan};
 pub use registry::Registry;
 pub use settle::{Unsettled, settle};
 pub use standing::left;

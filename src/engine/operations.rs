@@ -387,13 +387,14 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        // A create-first replacement's old object also waits for those that only now begin to depend on the resource.
+        // A create-first replacement's old object also waits for those that only now begin to depend on the resource, unless
+        // they need what it keeps away.
         for (at, dependencies) in declared.dependencies.iter().enumerate() {
             let Some(provide) = self.steps.get(&declared.items[at].address).and_then(|s| s.provide) else { continue };
             for (on, _) in dependencies {
                 let used = self.steps.get(&declared.items[*on].address).and_then(Steps::removal);
                 if let Some((remove, Removal::AfterNew)) = used {
-                    self.edge(provide, remove, Needs::Ready);
+                    self.firm.insert((provide, remove));
                 }
             }
         }

@@ -12,7 +12,7 @@ use crate::{
 use cloudtik_core::{
     Address, Declaration, Diagnostic, Digest, Scope, diagnostic,
     digest::of as digest_of,
-    plan::{Action, Base, Change, Drift, FORMAT, Mode, Plan, Reason},
+    plan::{Action, Base, Change, Drift, FORMAT, Mode, Operation, Plan, Reason},
     provider::{Health, Presence},
     schema::Kinds,
     state::{Record, Snapshot, Status},
@@ -84,13 +84,15 @@ fn make(input: &Input) -> Result<Plan, Vec<Diagnostic>> {
 
     let documents = documents_digest(&declared.items);
     let built = operations::build(input, &declared, &mut decided, &orphans, &records, allowed.as_ref(), &documents);
+    let estimate = estimate::estimate(&built.operations, &built.edges)
+        .map_err(|waiting| vec![cyclic(&built.operations, &waiting)])?;
     let changes = changes(&declared, decided, orphans, &records, &built);
     let mut plan = Plan {
         format: FORMAT,
         mode: input.mode,
         base: bases(input),
         documents,
-        estimate: estimate::estimate(&built.operations, &built.edges),
+        estimate,
         changes,
         operations: built.operations,
         edges: built.edges,
@@ -100,6 +102,17 @@ fn make(input: &Input) -> Result<Plan, Vec<Diagnostic>> {
     };
     plan.digest = plan.compute_digest();
     Ok(plan)
+}
+
+/// The problem of a plan that would be wrong: a defect of ours.
+pub const CYCLIC: &str = "cyclic-plan";
+
+/// Carried out, such a plan would leave out what waits for itself, without a word.
+fn cyclic(operations: &[Operation], waiting: &[usize]) -> Diagnostic {
+    let steps = waiting.iter().map(|at| format!("{} {}", operations[*at].verb.as_str(), operations[*at].address));
+    Diagnostic::error(CYCLIC, "steps of the plan would wait for each other")
+        .detail(format!("among {}", steps.collect::<Vec<_>>().join(", ")))
+        .hint("this is a bug in cloudtik; apply a part at a time with `--target` until it is mended")
 }
 
 fn recorded(input: &Input) -> BTreeMap<Address, Arc<Record>> {

@@ -83,6 +83,15 @@ fn what_cannot_be_told_in_time_of_a_successor_does_not_hold_up_what_keeps_that_a
     );
 }
 
+/// The old lb keeps the old net, whose successor the image needs beside the new lb: the old lb does not wait for the image.
+#[test]
+fn an_old_object_does_not_wait_for_who_needs_what_it_keeps_away() {
+    let before = [net("1"), thing("lb.d", &[("net", "@net.a#id"), ("port", "1")])];
+    let image = thing("image.c", &[("of", "@lb.d#ip"), ("on", "@net.a#id")]);
+    let (_, steps) = plan(&before, &[net("2"), thing("lb.d", &[("port", "2")]), image]);
+    assert_eq!(steps, ["create lb.d", "delete old lb.d", "delete net.a", "create net.a", "create image.c"]);
+}
+
 fn lb(port: &str) -> Declaration {
     thing("lb.a", &[("port", port)])
 }
