@@ -31,6 +31,8 @@ pub enum State {
     Check(Check),
     /// End another run's right to write a scope
     Unlock(Unlock),
+    /// Put damaged state aside and restore what of it can be read
+    Repair(Repair),
     /// Forget a recorded resource, without touching it; with --scope, forget an empty scope and its history
     Rm(Rm),
 }
@@ -57,6 +59,12 @@ pub struct Export {
 pub struct Check {
     /// Only this scope: `workspace/<name>` or `cluster/<workspace>/<name>`
     scope: Option<Scope>,
+}
+
+#[derive(Args)]
+pub struct Repair {
+    /// `workspace/<name>` or `cluster/<workspace>/<name>`
+    scope: Scope,
 }
 
 #[derive(Args)]
@@ -102,6 +110,7 @@ impl State {
             State::Export(export) => export.run(context, &world),
             State::Import(import) => import.run(context, &world),
             State::Check(check) => check.run(context, &world),
+            State::Repair(repair) => repair.run(context, &world),
             State::Mv(mv) => mv.run(context, &world),
             State::Unlock(unlock) => unlock.run(context, &world),
             State::Rm(rm) => rm.run(context, &world),
@@ -199,6 +208,18 @@ impl Check {
             whole => context.print(&format!("Whole: {}", whole.join(", ")))?,
         };
         Ok(exit)
+    }
+}
+
+impl Repair {
+    fn run(self, context: &Context, world: &World) -> Result<Exit, Error> {
+        let scope = &self.scope;
+        let repaired = world.store.repair(scope, &holder("state repair"))?;
+        let mut text = format!("{scope}: {}.", repaired.how);
+        if let Some(aside) = repaired.aside {
+            text += &format!("\nThe damaged data is kept in {aside}. `cloudtik plan` shows what was done since.");
+        }
+        context.tell("state-changed", &text)
     }
 }
 

@@ -171,16 +171,10 @@ impl StorageBackend for Memory {
 /// Damage, with what was found and what to do about it.
 pub(crate) fn damaged(files: &Files, found: impl AsRef<str>) -> StoreError {
     let place = files.database.display().to_string();
-    let aside = format!("move it away (`mv '{place}' '{place}.damaged'`)");
-    let then = match files.backup.exists() {
-        true => {
-            format!(
-                "{aside}, then `cloudtik state import '{}'` restores the last revision, and the next plan shows what was done since",
-                files.backup.display()
-            )
-        }
-        false => format!("there is no backup beside it: {aside}, then the next plan finds again what exists"),
-    };
+    let then = format!(
+        "`cloudtik state repair {}` puts it aside and restores what can be read, and the next plan shows what was done since",
+        files.scope
+    );
     StoreError::Damaged { place, detail: format!("{}; {then}", found.as_ref()) }
 }
 

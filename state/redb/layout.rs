@@ -22,6 +22,8 @@ const WORKSPACE: &str = "workspace";
 /// The files of one scope.
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
+    /// As commands name it.
+    pub scope: String,
     pub folder: PathBuf,
     pub database: PathBuf,
     /// A database before its first commit is complete.
@@ -45,6 +47,7 @@ impl Files {
         };
         let file = |extension: &str| folder.join(format!("{stem}.{extension}"));
         Files {
+            scope: scope.to_string(),
             database: file("redb"),
             fresh: file("redb.new"),
             lock: file("lock"),

@@ -21,6 +21,8 @@ mod database;
 mod layout;
 mod load;
 mod lock;
+mod repair;
+mod salvage;
 mod seal;
 mod store;
 mod tables;

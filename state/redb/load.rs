@@ -90,16 +90,10 @@ fn passes(error: &DatabaseError) -> bool {
 }
 
 /// No database: nothing was ever written, unless a backup says otherwise.
-fn gone<T>(files: &Files) -> Result<Option<T>, StoreError> {
+pub(crate) fn gone<T>(files: &Files) -> Result<Option<T>, StoreError> {
     match database::exists(&files.backup)? {
         false => Ok(None),
-        true => Err(StoreError::Damaged {
-            place: files.database.display().to_string(),
-            detail: format!(
-                "the file is gone, its backup is still there: `cloudtik state import '{}'` restores the last revision",
-                files.backup.display()
-            ),
-        }),
+        true => Err(damaged(files, "the file is gone, its backup is still there")),
     }
 }
 

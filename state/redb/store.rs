@@ -4,11 +4,12 @@ use crate::{
     layout::{self, Files},
     load::view,
     lock::{self, Lock},
+    repair,
     writer::Writer,
 };
 use cloudtik_core::{
     Scope,
-    state::{Holder, Lease, Locked, Revision, Snapshot, Store, StoreError},
+    state::{Holder, Lease, Locked, Repaired, Revision, Snapshot, Store, StoreError},
 };
 use std::{
     path::{Path, PathBuf},
@@ -90,5 +91,10 @@ impl Store for RedbStore {
 
     fn check(&self, scope: &Scope) -> Result<(), StoreError> {
         view(&self.files(scope), scope, |view| view.check()).map(Option::unwrap_or_default)
+    }
+
+    fn repair(&self, scope: &Scope, holder: &Holder) -> Result<Repaired, StoreError> {
+        let files = self.files(scope);
+        repair::repair(&files, scope, Lock::take(&files, scope, holder, self.silence)?)
     }
 }

@@ -145,7 +145,7 @@ fn whatever_is_missing_old_or_misplaced_is_damage() {
             StoreError::Damaged { place, detail } => {
                 assert!(place.ends_with("lake/clusters/etl.redb"));
                 assert!(detail.starts_with(expected), "expected {expected}: {detail}");
-                assert!(detail.contains("`cloudtik state import '"), "{detail}");
+                assert!(detail.contains("`cloudtik state repair "), "{detail}");
             }
             other => panic!("expected {expected}: {other:?}"),
         }

@@ -34,6 +34,18 @@ impl Writer {
         Ok(writer)
     }
 
+    /// Writes a scope anew, in place of whatever its files hold.
+    pub fn anew(files: Files, scope: &Scope, lock: Lock, entries: &[Entry]) -> Result<(), StoreError> {
+        let empty = Loaded { snapshot: Snapshot::empty(scope), sum: Sum::default(), open: BTreeMap::new() };
+        let mut writer = Writer { files, lock, database: None, loaded: empty, erased: false };
+        writer.check(entries)?;
+        let draft = writer.commit(entries)?;
+        writer.still_ours()?;
+        draft.apply(&mut writer.loaded, entries);
+        writer.witness()?;
+        backup::write(&writer.files, &writer.loaded.snapshot, || writer.still_ours())
+    }
+
     /// Opens the database and reads what is durable; does nothing while it is open or does not exist.
     fn reopen(&mut self) -> Result<(), StoreError> {
         if self.database.is_some() || !database::exists(&self.files.database)? {

@@ -2,7 +2,7 @@
 
 use crate::bench::{Bench, compare};
 
-const VERBS: [&str; 49] = [
+const VERBS: [&str; 50] = [
     "plan",
     "apply",
     "adopt",
@@ -49,6 +49,7 @@ const VERBS: [&str; 49] = [
     "state list",
     "state export",
     "state check",
+    "state repair",
     "state rm",
     "completions",
     "man",

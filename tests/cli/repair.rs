@@ -93,6 +93,29 @@ fn damage_is_found() {
     assert_eq!(ran.code, 1, "{}", ran.stderr);
     assert!(ran.stderr.contains("error[state]"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("bug"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("`cloudtik state repair workspace/demo`"), "{}", ran.stderr);
+}
+
+/// The damage message names the repair; after it nothing is made twice and nothing is forgotten.
+#[test]
+fn damage_is_repaired_by_what_the_message_says() {
+    let mut bench = Bench::new();
+    bench.must("apply workspace.yaml -y");
+    let before = bench.must("state export workspace/demo").stdout;
+    bench.run("state repair workspace/demo");
+    let file = database(&bench.path("state")).expect("a state file");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[..4096].fill(0x5a);
+    std::fs::write(&file, &bytes).unwrap();
+    assert_eq!(bench.quiet("apply workspace.yaml -y").code, 1);
+    let repaired = bench.run("state repair workspace/demo").stdout;
+    let exported = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["records"].clone();
+    assert_eq!(exported(&bench.must("state export workspace/demo").stdout), exported(&before));
+    bench.run("plan workspace.yaml");
+    bench.must("state check");
+    let kept = repaired.split_whitespace().find(|word| word.contains(".damaged-")).expect("it says where");
+    assert_eq!(std::fs::read(kept.trim_end_matches('.')).unwrap(), bytes);
+    bench.compare("state-damaged");
 }
 
 fn database(folder: &std::path::Path) -> Option<std::path::PathBuf> {

@@ -37,7 +37,10 @@ impl Original {
         let mut accept = |same: Result<bool, StoreError>, way: &str| match same {
             Ok(same) => assert!(same, "{what}: {way} gave wrong data"),
             Err(StoreError::Damaged { place, detail }) => {
-                assert!(place.ends_with("etl.redb") && detail.contains("move it away"), "{what}: {place}: {detail}");
+                assert!(
+                    place.ends_with("etl.redb") && detail.contains("`cloudtik state repair cluster/lake/etl`"),
+                    "{what}: {place}: {detail}"
+                );
                 taken = false;
             }
             Err(e) => panic!("{what}: {way}: {e:?}"),

@@ -96,8 +96,8 @@ fn what_is_no_database_is_named_with_a_way_out() {
     let (store, home) = scratch();
     fs::create_dir_all(home.path().join("lake/clusters")).unwrap();
     let file = store.database(&cluster());
-    let way_out = "there is no backup beside it: move it away (`mv '~/lake/clusters/etl.redb' \
-                   '~/lake/clusters/etl.redb.damaged'`), then the next plan finds again what exists";
+    let way_out = "`cloudtik state repair cluster/lake/etl` puts it aside and restores what can be read, and the next plan shows \
+                   what was done since";
     for (content, found) in [("", "the file is empty"), ("hello", NOT), (&"x".repeat(9000), NOT)] {
         fs::write(&file, content).unwrap();
         let expected = format!("state at ~/lake/clusters/etl.redb is damaged: {found}; {way_out}");
@@ -118,9 +118,8 @@ fn an_old_copy_in_its_place_is_noticed() {
     lock(&store).append(&entries(21..=25)).unwrap();
     fs::write(&file, old).unwrap();
     let expected = "state at ~/lake/clusters/etl.redb is damaged: it went back to entry 20 of 25, as when an old copy is put \
-                    in its place (if that was meant, remove '~/lake/clusters/etl.lock'); move it away (`mv '~/lake/clusters/etl.redb' '~/lake/clusters/etl.redb.damaged'`), then \
-                    `cloudtik state import '~/lake/clusters/etl.json'` restores the last revision, and the next plan shows \
-                    what was done since";
+                    in its place (if that was meant, remove '~/lake/clusters/etl.lock'); `cloudtik state repair cluster/lake/etl` puts it \
+                    aside and restores what can be read, and the next plan shows what was done since";
     assert_eq!(refusal(&store, &home), expected);
 }
 
@@ -132,22 +131,6 @@ fn the_state_of_another_scope_is_noticed() {
     fs::copy(store.database(&cluster()), store.database(&other)).unwrap();
     let error = store.read(&other).unwrap_err().to_string();
     assert!(error.contains("it holds the state of cluster/lake/etl, not of cluster/lake/other"), "{error}");
-}
-
-#[test]
-fn a_database_that_vanished_is_not_taken_for_an_empty_one_and_its_backup_brings_it_back() {
-    let (store, _home) = scratch();
-    lock(&store).append(&entries(1..=16)).unwrap();
-    let before = store.at_revision(&cluster(), 1).unwrap().unwrap();
-    fs::remove_file(store.database(&cluster())).unwrap();
-    let error = store.read(&cluster()).unwrap_err().to_string();
-    assert!(error.contains("the file is gone") && error.contains("`cloudtik state import '"), "{error}");
-
-    let json = serde_json::from_slice(&fs::read(store.backup(&cluster())).unwrap()).unwrap();
-    let saved = export::import(json).unwrap();
-    let records = saved.records.values().map(|r| cloudtik_testkit::entries::put((**r).clone())).collect();
-    lock(&store).append(&[edit(records)]).unwrap();
-    assert_eq!(store.read(&cluster()).unwrap().records, before.records);
 }
 
 #[test]

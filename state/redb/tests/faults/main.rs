@@ -4,6 +4,7 @@ mod damage;
 mod disk;
 mod files;
 mod process;
+mod repair;
 
 use cloudtik_core::{
     Scope,
