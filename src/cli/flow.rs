@@ -268,6 +268,12 @@ async fn carry_out(
 }
 
 fn outcome(context: &Context, summary: &Summary) -> Exit {
+    if let (Some(place), false) = (&summary.short_of_room, summary.is_complete()) {
+        let full = Diagnostic::error("disk-full", "there is no room to record more work")
+            .detail(format!("{place}: what ran is recorded, and nothing new was started"))
+            .hint("free some megabytes there, then run the same command again");
+        view::diagnostics::show(&context.out, &[full], &Sources::default());
+    }
     if summary.interrupted {
         if !summary.unsettled.is_empty() && !context.out.is_json() {
             let names: Vec<String> = summary.unsettled.iter().map(Address::short).collect();

@@ -337,6 +337,12 @@ pub trait Locked: Send {
     /// Tells those who wait how far this run has come.
     fn progress(&mut self, progress: Progress);
 
+    /// Where room for state has run out; `None` while there is enough. What runs can still be recorded, and nothing new
+    /// should start.
+    fn short_of_room(&self) -> Option<String> {
+        None
+    }
+
     /// Appends all entries or none; durable when it returns. Errors with [`StoreError::Fenced`] when the lock was lost.
     fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError>;
 

@@ -88,6 +88,8 @@ pub struct Summary {
     /// Calls whose result is not known: settled by the next run.
     pub unsettled: Vec<Address>,
     pub interrupted: bool,
+    /// Where room for state ran out, so that nothing new was started.
+    pub short_of_room: Option<String>,
     pub elapsed_ms: u64,
 }
 
@@ -192,8 +194,9 @@ impl Run<'_> {
         self.take_stock();
         loop {
             let asked = *self.options.interrupt.borrow();
-            let again = self.start_again(asked);
-            let starting = if asked == Interrupt::No { self.start_ready() } else { Vec::new() };
+            let goes_on = asked == Interrupt::No && self.journal.short_of_room().is_none();
+            let again = self.start_again(goes_on);
+            let starting = if goes_on { self.start_ready() } else { Vec::new() };
             let entries = std::mem::take(&mut self.entries);
             if let Err(source) = self.journal.append(entries).await {
                 return Err(self.cannot_record(source));
@@ -277,6 +280,7 @@ impl Run<'_> {
     async fn finish(mut self) -> Result<Summary, ApplyError> {
         let asked = *self.options.interrupt.borrow();
         self.summary.interrupted = asked != Interrupt::No;
+        self.summary.short_of_room = self.journal.short_of_room();
         for at in self.running.keys() {
             self.summary.unsettled.push(self.plan.operations[*at].address.clone());
         }

@@ -52,6 +52,11 @@ impl Journal {
         result
     }
 
+    /// Where room for state has run out.
+    pub fn short_of_room(&self) -> Option<String> {
+        self.scopes.iter().flat_map(BTreeMap::values).find_map(|locked| locked.short_of_room())
+    }
+
     /// Tells those who wait for the locks how far the run is.
     pub fn progress(&mut self, progress: Progress) {
         self.scopes.iter_mut().flat_map(BTreeMap::values_mut).for_each(|locked| locked.progress(progress));

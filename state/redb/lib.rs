@@ -22,6 +22,7 @@ mod layout;
 mod load;
 mod lock;
 mod repair;
+mod reserve;
 mod salvage;
 mod seal;
 mod store;

@@ -6,6 +6,7 @@ use crate::{
     layout::{Files, io_error, sync_folder},
     load::{Loaded, View},
     lock::{self, Lock},
+    reserve::{Reserve, is_full},
     seal::{Sum, seal},
     tables::*,
 };
@@ -23,21 +24,26 @@ pub(crate) struct Writer {
     /// `None` before the first append, and after a failed one until the next.
     database: Option<Database>,
     loaded: Loaded,
+    reserve: Reserve,
     erased: bool,
 }
 
 impl Writer {
+    fn new(files: Files, scope: &Scope, lock: Lock) -> Writer {
+        let loaded = Loaded { snapshot: Snapshot::empty(scope), sum: Sum::default(), open: BTreeMap::new() };
+        let reserve = Reserve::take(&files);
+        Writer { files, lock, database: None, loaded, reserve, erased: false }
+    }
+
     pub fn open(files: Files, scope: &Scope, lock: Lock) -> Result<Writer, StoreError> {
-        let empty = Loaded { snapshot: Snapshot::empty(scope), sum: Sum::default(), open: BTreeMap::new() };
-        let mut writer = Writer { files, lock, database: None, loaded: empty, erased: false };
+        let mut writer = Writer::new(files, scope, lock);
         writer.reopen()?;
         Ok(writer)
     }
 
     /// Writes a scope anew, in place of whatever its files hold.
     pub fn anew(files: Files, scope: &Scope, lock: Lock, entries: &[Entry]) -> Result<(), StoreError> {
-        let empty = Loaded { snapshot: Snapshot::empty(scope), sum: Sum::default(), open: BTreeMap::new() };
-        let mut writer = Writer { files, lock, database: None, loaded: empty, erased: false };
+        let mut writer = Writer::new(files, scope, lock);
         writer.check(entries)?;
         let draft = writer.commit(entries)?;
         writer.still_ours()?;
@@ -125,6 +131,29 @@ impl Writer {
         Ok(draft)
     }
 
+    /// Appends to the database. After an error it is opened anew by who goes on.
+    fn write(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        // Looked at after the commit: what is acknowledged, a successor finds.
+        match self.commit(entries).and_then(|draft| self.still_ours().map(|()| draft)) {
+            Ok(draft) => {
+                draft.apply(&mut self.loaded, entries);
+                Ok(())
+            }
+            Err(e) => {
+                self.database = None;
+                Err(e)
+            }
+        }
+    }
+
+    /// Tries again in the room that was held back when the disk is full.
+    fn with_reserve(&mut self, mut run: impl FnMut(&mut Writer) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        match run(self) {
+            Err(e) if lacks_room(&e) && self.reserve.give() => run(self),
+            result => result,
+        }
+    }
+
     fn remove(&self, files: &[&std::path::Path]) -> Result<(), StoreError> {
         for file in files {
             match fs::remove_file(file) {
@@ -154,20 +183,26 @@ impl Locked for Writer {
         if entries.is_empty() {
             return Ok(());
         }
-        // Looked at after the commit: what is acknowledged, a successor finds.
-        let draft = match self.commit(entries).and_then(|draft| self.still_ours().map(|()| draft)) {
-            Ok(draft) => draft,
-            Err(e) => {
-                self.database = None;
-                return Err(e);
-            }
-        };
-        draft.apply(&mut self.loaded, entries);
-        self.witness()?;
-        match entries.iter().any(|entry| matches!(entry, Entry::Revision(_))) {
-            true => backup::write(&self.files, &self.loaded.snapshot, || self.still_ours()),
-            false => Ok(()),
+        let before = self.loaded.snapshot.serial;
+        self.with_reserve(|writer| {
+            writer.reopen()?;
+            // The try before may have ended with all of it durable.
+            if writer.loaded.snapshot.serial == before { writer.write(entries) } else { Ok(()) }
+        })?;
+        self.with_reserve(|writer| writer.witness())?;
+        if !entries.iter().any(|entry| matches!(entry, Entry::Revision(_))) {
+            return Ok(());
         }
+        match self.with_reserve(|writer| backup::write(&writer.files, &writer.loaded.snapshot, || writer.still_ours()))
+        {
+            // The backup of an earlier revision stays; the batch is durable.
+            Err(e) if lacks_room(&e) => Ok(()),
+            result => result,
+        }
+    }
+
+    fn short_of_room(&self) -> Option<String> {
+        self.reserve.is_spent().then(|| self.files.folder.display().to_string())
     }
 
     fn erase(mut self: Box<Self>) -> Result<(), StoreError> {
@@ -326,6 +361,10 @@ impl Draft {
             };
         }
     }
+}
+
+fn lacks_room(error: &StoreError) -> bool {
+    matches!(error, StoreError::Io { source, .. } if is_full(source))
 }
 
 fn addresses(entry: &Entry) -> impl Iterator<Item = &cloudtik_core::Address> {

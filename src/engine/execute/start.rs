@@ -1,7 +1,7 @@
 //! Starting operations: what may start now is put together, written down as intended and prepared.
 
 use super::{
-    Interrupt, Run, Running,
+    Run, Running,
     results::{depose, record_of},
     slots::Request,
 };
@@ -130,12 +130,12 @@ impl Run<'_> {
     }
 
     /// Members of batches that failed, each under a new intent that names no batch: what it makes is its own.
-    pub(super) fn start_again(&mut self, asked: Interrupt) -> Vec<(Work, Failure)> {
+    pub(super) fn start_again(&mut self, goes_on: bool) -> Vec<(Work, Failure)> {
         let mut starting = Vec::new();
         for (at, failure) in std::mem::take(&mut self.again) {
             let op = &self.plan.operations[at];
             match self.prepare(at, op) {
-                Ok(work) if asked == Interrupt::No => {
+                Ok(work) if goes_on => {
                     self.entries.push((op.address.scope().clone(), Entry::Intent(self.intent(op, &work.call))));
                     starting.push((work, failure));
                 }
