@@ -6,6 +6,7 @@
 //! <home>/<workspace>/workspace.json            a readable backup, from after the last revision
 //! <home>/<workspace>/clusters/<cluster>.redb   a cluster's scope, with its lock and backup beside it
 //! <home>/<workspace>/storages/<name>.redb      likewise a storage's, and below `databases` a database's
+//! <home>/<workspace>/….damaged-<time>          what a repair has put aside
 //! ```
 //!
 //! Invariants that a change could break:
