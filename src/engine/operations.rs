@@ -89,6 +89,8 @@ struct Builder<'a> {
     steps: HashMap<Address, Steps>,
     /// What is stopped in order before each resource goes.
     drains: HashMap<Address, Vec<u32>>,
+    /// Records of what goes with the old object of its home, each with that home.
+    forgotten: Vec<(Address, u32)>,
     /// Deletions of objects that earlier runs deposed.
     leftovers: HashMap<&'a Address, Vec<u32>>,
 }
@@ -120,6 +122,7 @@ pub(crate) fn build<'a>(
         firm: BTreeSet::new(),
         steps: HashMap::new(),
         drains: HashMap::new(),
+        forgotten: Vec::new(),
         leftovers: HashMap::new(),
     };
     for (item, decision) in declared.items.iter().zip(decided) {
@@ -139,6 +142,7 @@ pub(crate) fn build<'a>(
         }
     }
     builder.order_drains();
+    builder.order_forgotten();
     builder.deposed(allowed);
     builder.order_provides(declared);
     builder.order_removals(declared);
@@ -227,7 +231,27 @@ impl<'a> Builder<'a> {
         }
         let verb = if orphan.action == Action::Forget { Verb::Forget } else { Verb::Delete };
         let op = self.remove(address, Some(&orphan.record), verb);
-        self.steps.insert(address.clone(), Steps { provide: None, remove: Some((op, Some(Removal::Plain))) });
+        let home = orphan.reasons.iter().find_map(|reason| match reason {
+            Reason::GoneWith { address } => Some(address),
+            _ => None,
+        });
+        // What goes with its home's old object is there, and ours, until that has gone.
+        let order = match home.filter(|_| orphan.action == Action::Forget) {
+            Some(home) => {
+                self.forgotten.push((home.clone(), op));
+                None
+            }
+            None => Some(Removal::Plain),
+        };
+        self.steps.insert(address.clone(), Steps { provide: None, remove: Some((op, order)) });
+    }
+
+    fn order_forgotten(&mut self) {
+        for (home, op) in std::mem::take(&mut self.forgotten) {
+            if let Some((remove, _)) = self.steps.get(&home).and_then(|steps| steps.remove) {
+                self.edge(remove, op, Needs::Ready);
+            }
+        }
     }
 
     /// Old objects that earlier replacements left go now, whatever the documents say.
