@@ -337,20 +337,20 @@ impl World {
         shape
     }
 
-    /// Objects that carry, or will carry, our mark and that none of these states knows of, be it as an open intent.
+    /// Objects that carry, or will carry, our mark and that none of these states knows of, be it as an open intent. What lives in
+    /// a home that is deposed goes with it.
     pub fn lost<'a>(&self, states: impl IntoIterator<Item = &'a Snapshot> + Clone) -> Vec<String> {
-        let mut ids: BTreeSet<&str> = BTreeSet::new();
-        for record in states.clone().into_iter().flat_map(|state| state.records.values()) {
-            ids.extend(record.deposed.values().map(|old| old.id.as_str()));
-            ids.insert(&record.id);
-        }
+        let records = || states.clone().into_iter().flat_map(|state| state.records.values());
+        let deposed: BTreeSet<&str> = records().flat_map(|r| r.deposed.values()).map(|old| old.id.as_str()).collect();
+        let ids: BTreeSet<&str> = records().map(|r| r.id.as_str()).chain(deposed.iter().copied()).collect();
+        let leaves = |object: &Object| object.home.as_deref().is_some_and(|home| deposed.contains(home));
         let open: Vec<_> = states.into_iter().flat_map(|state| &state.open).collect();
         let intended = |object: &Object| {
             let place = |i: &&cloudtik_core::state::Intent| i.batch.as_ref().map(|b| (b.id.clone(), b.index));
             open.iter().any(|i| i.operation == object.token || (object.launch.is_some() && object.launch == place(i)))
         };
         let inner = self.lock();
-        let lost = inner.objects.values().filter(|o| !ids.contains(o.id.as_str()) && !intended(o));
+        let lost = inner.objects.values().filter(|o| !ids.contains(o.id.as_str()) && !intended(o) && !leaves(o));
         lost.map(|o| format!("{} of {}", o.id, o.address)).collect()
     }
 }
