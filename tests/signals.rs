@@ -58,6 +58,20 @@ fn bench() -> Bench {
 
 const APPLY: [&str; 4] = ["apply", "workspace.yaml", "cluster.yaml", "--yes"];
 
+/// The same command behind `program`, which ends by becoming it.
+fn behind(bench: &Bench, program: &[&str], own: &Command) -> Command {
+    let mut command = Command::new(program[0]);
+    command.args(&program[1..]).arg(own.get_program()).args(own.get_args());
+    command.current_dir(own.get_current_dir().unwrap()).stdin(Stdio::null());
+    command.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    bench.as_its_user(command)
+}
+
+/// Hears every signal, though these tests may have been started in the background or without a terminal.
+fn hearing(bench: &Bench, args: &[&str]) -> Command {
+    behind(bench, &["env", "--default-signal"], &bench.command(args))
+}
+
 /// A run that is at the gate.
 struct Run {
     child: Child,
@@ -66,7 +80,7 @@ struct Run {
 
 impl Run {
     fn at_the_gate(bench: &Bench) -> Run {
-        let mut command = bench.command(&APPLY);
+        let mut command = hearing(bench, &APPLY);
         let mut child = command.arg("--json").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let events = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut run = Run { child, events };
@@ -156,7 +170,7 @@ fn the_second_signal_leaves_at_once_and_the_next_run_settles_what_was_open() {
 #[test]
 fn a_summary_tells_what_is_done_what_is_not_and_what_is_next() {
     let bench = bench();
-    let mut child = bench.command(&APPLY).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = hearing(&bench, &APPLY).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     eventually("the gate waits", || bench.path("waiting").exists());
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
@@ -174,10 +188,7 @@ fn a_summary_tells_what_is_done_what_is_not_and_what_is_next() {
 #[test]
 fn a_run_that_was_started_to_ignore_the_end_of_its_terminal_does() {
     let bench = bench();
-    let own = bench.command(&APPLY);
-    let mut command = bench.as_its_user(Command::new("nohup"));
-    command.arg(own.get_program()).args(own.get_args()).current_dir(own.get_current_dir().unwrap());
-    command.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut command = behind(&bench, &["nohup"], &bench.command(&APPLY));
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     eventually("the gate waits", || bench.path("waiting").exists());
     kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
@@ -220,11 +231,8 @@ fn a_plan_whose_reader_has_gone_is_no_error() {
 #[test]
 fn a_run_outlives_its_parent() {
     let bench = bench();
-    let own = bench.command(&APPLY);
-    let mut shell = bench.as_its_user(Command::new("sh"));
-    shell.args(["-c", "\"$@\" >/dev/null 2>&1 & echo $!", "sh"]).arg(own.get_program()).args(own.get_args());
-    shell.current_dir(own.get_current_dir().unwrap()).stdin(Stdio::null());
-    shell.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let shell = ["sh", "-c", "\"$@\" >/dev/null 2>&1 & echo $!", "sh"];
+    let mut shell = behind(&bench, &shell, &bench.command(&APPLY));
     let printed = shell.output().unwrap().stdout;
     let pid = String::from_utf8(printed).unwrap().trim().to_owned();
     eventually("the gate waits", || bench.path("waiting").exists());

@@ -26,7 +26,7 @@ pub struct Diff {
 
 impl Diff {
     pub fn run(self, context: &Context) -> Result<Exit, Error> {
-        let loaded = documents(context, std::slice::from_ref(&self.document), Vec::new(), Purpose::Plan)?;
+        let loaded = documents(context, std::slice::from_ref(&self.document), Vec::new(), Purpose::Validate)?;
         let world = context.world(documented_state(&loaded.documents)?)?;
         let scope = only(&loaded.documents)?.scope();
         let range = Range::parse(&self.revisions);

@@ -24,7 +24,7 @@ pub struct History {
 
 impl History {
     pub fn run(self, context: &Context) -> Result<Exit, Error> {
-        let loaded = documents(context, std::slice::from_ref(&self.document), Vec::new(), Purpose::Plan)?;
+        let loaded = documents(context, std::slice::from_ref(&self.document), Vec::new(), Purpose::Validate)?;
         let home = context.home(documented_state(&loaded.documents)?)?;
         let store = crate::registry::store(&home)?;
         for document in &loaded.documents {
