@@ -17,6 +17,8 @@ static FILTERS: LazyLock<Vec<Filter>> = LazyLock::new(|| {
         ("elapsed", r"\b\d+\.\d+s\b", "[ELAPSED]"),
         ("time of day", r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z", "[TIME]"),
         ("when damage was found", r"\.damaged-\d+T\d+Z", ".damaged-[TIME]"),
+        // An object that was not ready at once has an entry more.
+        ("entries of a journal", r"whole up to entry \d+;", "whole up to entry [N];"),
         ("short digest", r"\bdigest `[0-9a-f]{12}`", "digest `[DIGEST]`"),
         ("providers of the build", r"this build's providers \([a-z, ]+\)", "this build's providers ([PROVIDERS])"),
         ("bridge", r#""br\d+""#, "\"br[N]\""),

@@ -110,6 +110,8 @@ fn damage_is_repaired_by_what_the_message_says() {
     std::fs::write(&file, &bytes).unwrap();
     assert_eq!(bench.quiet("apply workspace.yaml -y").code, 1);
     let repaired = bench.run("state repair workspace/demo").stdout;
+    let all = serde_json::from_str::<serde_json::Value>(&before).unwrap()["serial"].clone();
+    assert!(repaired.contains(&format!("whole up to entry {all};")), "{repaired} of {all}");
     let exported = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["records"].clone();
     assert_eq!(exported(&bench.must("state export workspace/demo").stdout), exported(&before));
     bench.run("plan workspace.yaml");
