@@ -226,6 +226,26 @@ fn ascii_json(text: &str) -> String {
     out
 }
 
+/// The bytes of a text in which `%41` stands for `A`, as in a URL; anything malformed stays as it is.
+pub fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let escaped = tail.get(..2).filter(|_| *first == b'%').and_then(|two| std::str::from_utf8(two).ok());
+        match escaped.and_then(|two| u8::from_str_radix(two, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    bytes
+}
+
 fn percent(text: &str, form: bool) -> String {
     let mut out = String::new();
     for byte in text.bytes() {

@@ -136,6 +136,21 @@ pub enum Entry {
     Revision(Revision),
 }
 
+impl Entry {
+    /// The resources that it is about.
+    fn addresses(&self) -> impl Iterator<Item = &Address> {
+        let (intent, mutations): (_, &[Mutation]) = match self {
+            Entry::Intent(intent) => (Some(&intent.address), &[]),
+            Entry::Result { mutations, .. } | Entry::Edit { mutations, .. } => (None, mutations),
+            Entry::Revision(_) => (None, &[]),
+        };
+        intent.into_iter().chain(mutations.iter().map(|mutation| match mutation {
+            Mutation::Put(record) => &record.address,
+            Mutation::Remove(address) => address,
+        }))
+    }
+}
+
 /// State after one apply.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Revision {
@@ -179,6 +194,23 @@ impl Snapshot {
             open: Vec::new(),
             revision: 0,
         }
+    }
+
+    /// Whether these entries may follow: of this scope, revisions in turn. Errors with what is wrong.
+    pub fn admits(&self, entries: &[Entry]) -> Result<(), String> {
+        let mut revision = self.revision;
+        for entry in entries {
+            if let Some(address) = entry.addresses().find(|address| *address.scope() != self.scope) {
+                return Err(format!("{address} does not belong to {}", self.scope));
+            }
+            if let Entry::Revision(next) = entry {
+                if next.number != revision + 1 {
+                    return Err(format!("revision {} cannot follow revision {revision}", next.number));
+                }
+                revision = next.number;
+            }
+        }
+        Ok(())
     }
 
     /// The state after one more entry.

@@ -3,7 +3,7 @@
 //! Encodings known: those of [`encodings`] (JSON escapes, shell quotes, URL percent-encoding, hexadecimal), base64 (standard and
 //! URL alphabet, at any alignment), and single lines of values that have several. Values shorter than [`SHORTEST`] cannot be told from ordinary text and are left alone.
 
-use cloudtik_core::secret::{encodings, sounds_secret};
+use cloudtik_core::secret::{encodings, sounds_secret, unescaped};
 use std::{
     borrow::Cow,
     sync::{PoisonError, RwLock},
@@ -41,7 +41,7 @@ impl Redactor {
             } else if let Some(password) =
                 name.to_ascii_lowercase().strip_suffix("_proxy").and_then(|_| password(&value))
             {
-                let plain = decoded(password);
+                let plain = String::from_utf8_lossy(&unescaped(password)).into_owned();
                 found.extend([(name.clone(), password.to_owned()), (name, plain)]);
             }
         }
@@ -104,26 +104,6 @@ fn password(address: &str) -> Option<&str> {
     let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
     let (login, _) = rest.rsplit_once('@')?;
     Some(login.split_once(':')?.1).filter(|password| !password.is_empty())
-}
-
-/// With `%41` read as `A`.
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let digits = tail.get(..2).filter(|_| *first == b'%').and_then(|d| std::str::from_utf8(d).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A secret's place is no secret, and often a word of the messages that help.

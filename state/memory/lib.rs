@@ -4,7 +4,7 @@
 
 use cloudtik_core::{
     Scope, digest,
-    state::{Entry, Holder, Lease, Locked, Mutation, Progress, Revision, Snapshot, Store, StoreError},
+    state::{Entry, Holder, Lease, Locked, Progress, Revision, Snapshot, Store, StoreError},
 };
 use std::{
     collections::BTreeMap,
@@ -197,36 +197,7 @@ impl MemoryLock {
     }
 
     fn check(&self, entries: &[Entry]) -> Result<(), StoreError> {
-        let mut revision = self.snapshot.revision;
-        for entry in entries {
-            let foreign = match entry {
-                Entry::Intent(intent) => Some(&intent.address).filter(|a| *a.scope() != self.snapshot.scope),
-                Entry::Result { mutations, .. } | Entry::Edit { mutations, .. } => {
-                    mutations.iter().map(subject).find(|a| *a.scope() != self.snapshot.scope)
-                }
-                Entry::Revision(next) if next.number != revision + 1 => {
-                    return Err(other(
-                        "append to",
-                        format!("revision {} cannot follow revision {revision}", next.number),
-                    ));
-                }
-                Entry::Revision(_) => {
-                    revision += 1;
-                    None
-                }
-            };
-            if let Some(address) = foreign {
-                return Err(other("append to", format!("{address} does not belong to {}", self.snapshot.scope)));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn subject(mutation: &Mutation) -> &cloudtik_core::Address {
-    match mutation {
-        Mutation::Put(record) => &record.address,
-        Mutation::Remove(address) => address,
+        self.snapshot.admits(entries).map_err(|detail| other("append to", detail))
     }
 }
 

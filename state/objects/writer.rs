@@ -9,8 +9,8 @@ use crate::{
     store::Limits,
 };
 use cloudtik_core::{
-    Address, Scope,
-    state::{Entry, Locked, Mutation, Progress, Snapshot, StoreError},
+    Scope,
+    state::{Entry, Locked, Progress, Snapshot, StoreError},
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -59,20 +59,7 @@ impl Writer {
 
     /// Refuses what could not be read back as this scope's state.
     fn check(&self, entries: &[Entry]) -> Result<(), StoreError> {
-        let mut revision = self.loaded.snapshot.revision;
-        for entry in entries {
-            if let Some(address) = addresses(entry).find(|a| a.scope() != self.scope()) {
-                return Err(self.refuse("append to", format!("{address} does not belong to {}", self.scope())));
-            }
-            if let Entry::Revision(next) = entry {
-                if next.number != revision + 1 {
-                    let detail = format!("revision {} cannot follow revision {revision}", next.number);
-                    return Err(self.refuse("append to", detail));
-                }
-                revision = next.number;
-            }
-        }
-        Ok(())
+        self.loaded.snapshot.admits(entries).map_err(|detail| self.refuse("append to", detail))
     }
 
     /// What the head becomes by these entries. Entries that are too many for it are put beside it first.
@@ -214,16 +201,4 @@ impl Drop for Writer {
 
 fn size(entries: &[Entry]) -> usize {
     entries.iter().map(|entry| serde_json::to_vec(entry).expect("entries are always JSON").len()).sum()
-}
-
-fn addresses(entry: &Entry) -> impl Iterator<Item = &Address> {
-    let (intent, mutations): (_, &[Mutation]) = match entry {
-        Entry::Intent(intent) => (Some(&intent.address), &[]),
-        Entry::Result { mutations, .. } | Entry::Edit { mutations, .. } => (None, mutations),
-        Entry::Revision(_) => (None, &[]),
-    };
-    intent.into_iter().chain(mutations.iter().map(|mutation| match mutation {
-        Mutation::Put(record) => &record.address,
-        Mutation::Remove(address) => address,
-    }))
 }

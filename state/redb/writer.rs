@@ -90,23 +90,11 @@ impl Writer {
 
     /// Refuses what could not be read back as this scope's state.
     fn check(&self, entries: &[Entry]) -> Result<(), StoreError> {
-        let scope = &self.loaded.snapshot.scope;
-        let refuse = |detail: String| {
-            Err(StoreError::Other { operation: "append to", place: self.files.database.display().to_string(), detail })
-        };
-        let mut revision = self.loaded.snapshot.revision;
-        for entry in entries {
-            if let Some(address) = addresses(entry).find(|a| a.scope() != scope) {
-                return refuse(format!("{address} does not belong to {scope}"));
-            }
-            if let Entry::Revision(next) = entry {
-                if next.number != revision + 1 {
-                    return refuse(format!("revision {} cannot follow revision {revision}", next.number));
-                }
-                revision = next.number;
-            }
-        }
-        Ok(())
+        self.loaded.snapshot.admits(entries).map_err(|detail| StoreError::Other {
+            operation: "append to",
+            place: self.files.database.display().to_string(),
+            detail,
+        })
     }
 
     fn commit(&mut self, entries: &[Entry]) -> Result<Draft, StoreError> {
@@ -365,18 +353,6 @@ impl Draft {
 
 fn lacks_room(error: &StoreError) -> bool {
     matches!(error, StoreError::Io { source, .. } if is_full(source))
-}
-
-fn addresses(entry: &Entry) -> impl Iterator<Item = &cloudtik_core::Address> {
-    let (intent, mutations): (_, &[Mutation]) = match entry {
-        Entry::Intent(intent) => (Some(&intent.address), &[]),
-        Entry::Result { mutations, .. } | Entry::Edit { mutations, .. } => (None, mutations),
-        Entry::Revision(_) => (None, &[]),
-    };
-    intent.into_iter().chain(mutations.iter().map(|mutation| match mutation {
-        Mutation::Put(record) => &record.address,
-        Mutation::Remove(address) => address,
-    }))
 }
 
 /// 128 random bits in hex.

@@ -14,6 +14,16 @@ provider:
   type: local
 ";
 
+/// The same with other rules.
+pub const EDITED: &str = "\
+workspace_name: demo
+provider:
+  type: local
+  allow_internal: false
+  firewall_rules:
+    - {protocol: tcp, ports: [8088], sources: [127.0.0.0/8]}
+";
+
 /// A head and two workers without any runtime.
 pub const CLUSTER: &str = "\
 cluster_name: bare

@@ -1,15 +1,6 @@
 //! From nothing to a running cluster and back, on documents that change in between.
 
-use crate::bench::{Bench, WORKSPACE};
-
-const EDITED: &str = "\
-workspace_name: demo
-provider:
-  type: local
-  allow_internal: false
-  firewall_rules:
-    - {protocol: tcp, ports: [8088], sources: [127.0.0.0/8]}
-";
+use crate::bench::{Bench, EDITED, WORKSPACE};
 
 #[test]
 fn nobody_to_ask_means_that_nothing_is_changed() {

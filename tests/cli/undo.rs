@@ -1,15 +1,6 @@
 //! Revisions: compared, and gone back to.
 
-use crate::bench::{Bench, WORKSPACE};
-
-const EDITED: &str = "\
-workspace_name: demo
-provider:
-  type: local
-  allow_internal: false
-  firewall_rules:
-    - {protocol: tcp, ports: [8088], sources: [127.0.0.0/8]}
-";
+use crate::bench::{Bench, EDITED, WORKSPACE};
 
 #[test]
 fn a_workspace_goes_back() {

@@ -1,5 +1,6 @@
 //! Where a node's request may go, and by which way.
 
+use cloudtik_core::secret::unescaped;
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr, UdpSocket},
@@ -96,7 +97,7 @@ impl Upstream {
         let rest = rest.trim_end_matches('/');
         let (user, place) = rest.rsplit_once('@').map_or((None, rest), |(user, place)| (Some(user), place));
         let (host, port) = split_port(place)?;
-        let authorization = user.map(|user| format!("Basic {}", base64(&unescape(user))));
+        let authorization = user.map(|user| format!("Basic {}", base64(&unescaped(user))));
         Some(Upstream { host: host.to_string(), port: port.unwrap_or(80), authorization })
     }
 }
@@ -146,26 +147,6 @@ fn in_network(pattern: &str, host: &str) -> bool {
         Some(prefix <= width && differing.checked_shr(width - prefix).unwrap_or(0) == 0)
     };
     parsed().unwrap_or(false)
-}
-
-/// Undoes `%41` in a URL's user part; anything malformed stays as it is.
-fn unescape(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let escaped = tail.get(..2).filter(|_| *first == b'%').and_then(|two| std::str::from_utf8(two).ok());
-        match escaped.and_then(|two| u8::from_str_radix(two, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    bytes
 }
 
 fn base64(bytes: &[u8]) -> String {
