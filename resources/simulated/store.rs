@@ -52,6 +52,10 @@ impl<S: Store> Store for Doomed<S> {
         self.store.at_revision(scope, number)
     }
 
+    fn journal(&self, scope: &Scope) -> Result<Vec<Entry>, StoreError> {
+        self.store.journal(scope)
+    }
+
     fn check(&self, scope: &Scope) -> Result<(), StoreError> {
         self.store.check(scope)
     }
@@ -88,6 +92,12 @@ impl Locked for DoomedLock {
     fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
         self.passes()?;
         self.lock.append(entries)?;
+        self.passes()
+    }
+
+    fn restore(&mut self, lineage: &str, entries: &[Entry]) -> Result<(), StoreError> {
+        self.passes()?;
+        self.lock.restore(lineage, entries)?;
         self.passes()
     }
 

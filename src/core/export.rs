@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn an_export_reads_back_equal_through_text_in_any_layout() {
         let json = export(&snapshot());
-        assert_eq!(json["format"], 3);
+        assert_eq!(json["format"], 4);
         let written = serde_json::to_string_pretty(&document(&snapshot())).unwrap();
         for text in [json.to_string(), serde_json::to_string_pretty(&json).unwrap(), written] {
             assert_eq!(import(serde_json::from_str(&text).unwrap()), Ok(snapshot()));
@@ -169,7 +169,7 @@ mod tests {
         for record in plain.records.values_mut() {
             Arc::make_mut(record).references = None;
         }
-        for format in [1, 2] {
+        for format in [1, 2, 3] {
             let mut old = export(&plain);
             old["format"] = format.into();
             assert!(old["open"][0].get("batch").is_none(), "a lone intent is written as it always was");
@@ -197,7 +197,7 @@ mod tests {
             import(json).unwrap_err().to_string()
         };
         let picture = [
-            with(&|j| j["format"] = 4.into()),
+            with(&|j| j["format"] = 5.into()),
             with(&|j| j["format"] = "1".into()),
             with(&|j| j["kind"] = "plan".into()),
             with(&|j| j["digest"] = 7.into()),
@@ -207,7 +207,7 @@ mod tests {
             with(&|j| j["open"][0]["address"] = "workspace/w:network.main".into()),
         ];
         let expected = [
-            "the export was written by a newer version (format 4, this binary knows 3)",
+            "the export was written by a newer version (format 5, this binary knows 4)",
             "not a state export: `format` is no number",
             "not a state export: `kind` is not `cloudtik-state`",
             "not a state export: `digest` is no text",

@@ -18,7 +18,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 ///
 /// 2: an intent says which batch it is part of. A reader that did not know would look for its object in the wrong place.
 /// 3: records and intents say what their attributes referred to. A reader that did not know would forget it in writing.
-pub const FORMAT: u32 = 3;
+/// 4: state may have been moved to another store. A writer that did not know would go on where nobody looks.
+pub const FORMAT: u32 = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -134,6 +135,30 @@ pub enum Entry {
     },
     /// Ends an apply.
     Revision(Revision),
+    /// One step of a move between stores; `None`: the state is here.
+    Move {
+        elsewhere: Option<Elsewhere>,
+        at: Timestamp,
+    },
+}
+
+/// Where a scope's state is when it is not where it was looked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Elsewhere {
+    /// It was moved to that place; what is here is its past.
+    To(String),
+    /// It is being moved here from that place, which has not given it up.
+    From(String),
+}
+
+impl fmt::Display for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Elsewhere::To(place) => write!(f, "moved to {place}"),
+            Elsewhere::From(place) => write!(f, "being moved here from {place}"),
+        }
+    }
 }
 
 impl Entry {
@@ -142,7 +167,7 @@ impl Entry {
         let (intent, mutations): (_, &[Mutation]) = match self {
             Entry::Intent(intent) => (Some(&intent.address), &[]),
             Entry::Result { mutations, .. } | Entry::Edit { mutations, .. } => (None, mutations),
-            Entry::Revision(_) => (None, &[]),
+            Entry::Revision(_) | Entry::Move { .. } => (None, &[]),
         };
         intent.into_iter().chain(mutations.iter().map(|mutation| match mutation {
             Mutation::Put(record) => &record.address,
@@ -182,6 +207,9 @@ pub struct Snapshot {
     /// Intents without a result, oldest first.
     pub open: Vec<Intent>,
     pub revision: u64,
+    /// `None`: here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<Elsewhere>,
 }
 
 impl Snapshot {
@@ -193,13 +221,48 @@ impl Snapshot {
             records: BTreeMap::new(),
             open: Vec::new(),
             revision: 0,
+            elsewhere: None,
         }
     }
 
-    /// Whether these entries may follow: of this scope, revisions in turn. Errors with what is wrong.
+    /// The fold of a whole history.
+    pub fn fold<'a>(scope: &Scope, lineage: &str, entries: impl IntoIterator<Item = &'a Entry>) -> Self {
+        let mut snapshot = Snapshot { lineage: lineage.into(), ..Snapshot::empty(scope) };
+        entries.into_iter().for_each(|entry| snapshot.apply(entry));
+        snapshot
+    }
+
+    /// The same, for who is to read or change what it stands for: errors when it is elsewhere.
+    pub fn here(self) -> Result<Self, StoreError> {
+        match self.elsewhere {
+            None => Ok(self),
+            Some(elsewhere) => Err(StoreError::Elsewhere { scope: self.scope, elsewhere }),
+        }
+    }
+
+    /// Whether another history may take this one's place: nothing was written, or the state is elsewhere. Errors with what
+    /// is in the way.
+    pub fn gives_way(&self, lineage: &str, entries: &[Entry]) -> Result<(), String> {
+        if !self.lineage.is_empty() && self.elsewhere.is_none() {
+            return Err(format!("{} has state there", self.scope));
+        }
+        if self.lineage == lineage && (entries.len() as u64) < self.serial {
+            return Err(format!("{} has {} entries there, and these are {}", self.scope, self.serial, entries.len()));
+        }
+        Snapshot::empty(&self.scope).admits(entries)
+    }
+
+    /// Whether these entries may follow: of this scope, revisions in turn, and nothing but moves while the state is
+    /// elsewhere. Errors with what is wrong.
     pub fn admits(&self, entries: &[Entry]) -> Result<(), String> {
         let mut revision = self.revision;
+        let mut elsewhere = self.elsewhere.as_ref();
         for entry in entries {
+            match (entry, elsewhere) {
+                (Entry::Move { elsewhere: next, .. }, _) => elsewhere = next.as_ref(),
+                (_, None) => {}
+                (_, Some(elsewhere)) => return Err(format!("{} is not there: {elsewhere}", self.scope)),
+            }
             if let Some(address) = entry.addresses().find(|address| *address.scope() != self.scope) {
                 return Err(format!("{address} does not belong to {}", self.scope));
             }
@@ -227,6 +290,7 @@ impl Snapshot {
             }
             Entry::Edit { mutations, .. } => self.mutate(mutations),
             Entry::Revision(revision) => self.revision = revision.number,
+            Entry::Move { elsewhere, .. } => self.elsewhere.clone_from(elsewhere),
         }
     }
 
@@ -306,6 +370,8 @@ pub enum StoreError {
     /// Another run took the scope over while this one was silent. Nothing of the refused write is in state.
     #[error("another run has taken {scope} over")]
     Fenced { scope: Scope, by: Option<Box<Lease>> },
+    #[error("the state of {scope} is not here: {elsewhere}")]
+    Elsewhere { scope: Scope, elsewhere: Elsewhere },
     #[error("cannot {operation} state at {place}")]
     Io {
         operation: &'static str,
@@ -350,6 +416,9 @@ pub trait Store: Send + Sync {
     /// The records as they were at the end of a revision; `None` when there was no such revision.
     fn at_revision(&self, scope: &Scope, number: u64) -> Result<Option<Snapshot>, StoreError>;
 
+    /// Every entry that the scope ever wrote, oldest first.
+    fn journal(&self, scope: &Scope) -> Result<Vec<Entry>, StoreError>;
+
     /// Reads everything that the scope ever wrote and checks that its journal gives its records.
     fn check(&self, scope: &Scope) -> Result<(), StoreError>;
 
@@ -377,6 +446,9 @@ pub trait Locked: Send {
 
     /// Appends all entries or none; durable when it returns. Errors with [`StoreError::Fenced`] when the lock was lost.
     fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError>;
+
+    /// Puts this history in place of the scope's own, in one durable step. Refused unless that gives way.
+    fn restore(&mut self, lineage: &str, entries: &[Entry]) -> Result<(), StoreError>;
 
     /// Removes the scope with its history. Refused while records or open intents are left.
     fn erase(self: Box<Self>) -> Result<(), StoreError>;

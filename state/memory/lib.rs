@@ -95,11 +95,6 @@ impl MemoryStore {
         self.lock_shared().appends
     }
 
-    /// Every entry of a scope, oldest first.
-    pub fn journal(&self, scope: &Scope) -> Vec<Entry> {
-        self.lock_shared().scopes.get(scope).map(|cell| cell.journal.clone()).unwrap_or_default()
-    }
-
     fn own(&self, shared: &mut Shared, scope: &Scope, holder: &Holder) -> Box<dyn Locked> {
         let fence = shared.fences.entry(scope.clone()).or_default();
         *fence += 1;
@@ -172,6 +167,11 @@ impl Store for MemoryStore {
         Ok(found.map(|(serial, _)| cell.fold(serial)))
     }
 
+    /// Of a scope that was taken in: what was written since.
+    fn journal(&self, scope: &Scope) -> Result<Vec<Entry>, StoreError> {
+        Ok(self.lock_shared().scopes.get(scope).map(|cell| cell.journal.clone()).unwrap_or_default())
+    }
+
     fn check(&self, scope: &Scope) -> Result<(), StoreError> {
         let shared = self.lock_shared();
         match shared.scopes.get(scope).is_none_or(|cell| cell.fold(cell.journal.len()) == cell.current) {
@@ -199,6 +199,28 @@ impl MemoryLock {
     fn check(&self, entries: &[Entry]) -> Result<(), StoreError> {
         self.snapshot.admits(entries).map_err(|detail| other("append to", detail))
     }
+
+    fn alive(&self, operation: &'static str) -> Result<(), StoreError> {
+        if self.dead { Err(other(operation, "an injected fault killed this writer")) } else { Ok(()) }
+    }
+
+    /// One write, done or not as the fault wants it; `change` gives the state after it.
+    fn write(&mut self, change: impl FnOnce(&mut Shared, &Snapshot) -> Snapshot) -> Result<(), StoreError> {
+        let mut shared = self.store.lock_shared();
+        self.still_ours(&shared)?;
+        shared.appends += 1;
+        let fault = shared.fault.filter(|fault| fault.append == shared.appends);
+        let after = fault.is_none_or(|fault| fault.durable).then(|| change(&mut shared, &self.snapshot));
+        match (fault, after) {
+            (None, Some(after)) => self.snapshot = after,
+            (None, None) => {}
+            (Some(fault), _) => {
+                self.dead = true;
+                return Err(other("append to", format!("injected fault at append {}", fault.append)));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Locked for MemoryLock {
@@ -215,42 +237,37 @@ impl Locked for MemoryLock {
     }
 
     fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
-        if self.dead {
-            return Err(other("append to", "an injected fault killed this writer"));
-        }
+        self.alive("append to")?;
         self.check(entries)?;
         if entries.is_empty() {
             return Ok(());
         }
-        let mut shared = self.store.lock_shared();
-        self.still_ours(&shared)?;
-        shared.appends += 1;
-        let fault = shared.fault.filter(|fault| fault.append == shared.appends);
-        if fault.is_none_or(|fault| fault.durable) {
-            let lineage = shared.lineage(&self.snapshot.scope);
-            let cell = shared.scopes.entry(self.snapshot.scope.clone()).or_insert_with(|| Cell::new(&self.snapshot));
+        self.write(|shared, snapshot| {
+            let lineage = shared.lineage(&snapshot.scope);
+            let cell = shared.scopes.entry(snapshot.scope.clone()).or_insert_with(|| Cell::new(snapshot));
             if cell.current.lineage.is_empty() {
                 cell.current.lineage = lineage;
             }
             cell.journal.extend_from_slice(entries);
             entries.iter().for_each(|entry| cell.current.apply(entry));
-            if fault.is_none() {
-                self.snapshot = cell.current.clone();
-            }
-        }
-        match fault {
-            None => Ok(()),
-            Some(fault) => {
-                self.dead = true;
-                Err(other("append to", format!("injected fault at append {}", fault.append)))
-            }
-        }
+            cell.current.clone()
+        })
+    }
+
+    fn restore(&mut self, lineage: &str, entries: &[Entry]) -> Result<(), StoreError> {
+        self.alive("restore")?;
+        self.snapshot.gives_way(lineage, entries).map_err(|detail| other("restore", detail))?;
+        let empty = Snapshot::empty(&self.snapshot.scope);
+        self.write(|shared, snapshot| {
+            let current = Snapshot::fold(&snapshot.scope, lineage, entries);
+            let cell = Cell { first: empty.clone(), journal: entries.to_vec(), current: current.clone() };
+            shared.scopes.insert(snapshot.scope.clone(), cell);
+            current
+        })
     }
 
     fn erase(self: Box<Self>) -> Result<(), StoreError> {
-        if self.dead {
-            return Err(other("erase", "an injected fault killed this writer"));
-        }
+        self.alive("erase")?;
         let left = (self.snapshot.records.len(), self.snapshot.open.len());
         if left != (0, 0) {
             return Err(other("erase", format!("{} resources and {} open intents are left", left.0, left.1)));

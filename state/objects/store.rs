@@ -13,7 +13,7 @@ use crate::{
 };
 use cloudtik_core::{
     Scope,
-    state::{Holder, Lease, Locked, Revision, Snapshot, Store, StoreError},
+    state::{Entry, Holder, Lease, Locked, Revision, Snapshot, Store, StoreError},
 };
 use object_store::ObjectStore;
 use std::{sync::Arc, time::Duration};
@@ -165,6 +165,15 @@ impl Store for ObjectsStore {
             marked.map(|marked| at_serial(&self.bucket, head, &now, marked.serial)).transpose()
         })?;
         Ok(found.flatten())
+    }
+
+    fn journal(&self, scope: &Scope) -> Result<Vec<Entry>, StoreError> {
+        let found = self.look(scope, |head| {
+            let segments = self.load(head)?.segments;
+            let stored = self.bucket.pieces::<Vec<Entry>>(scope, &head.lineage, &segments)?;
+            Ok(stored.into_iter().flatten().chain(head.tail.iter().cloned()).collect())
+        })?;
+        Ok(found.unwrap_or_default())
     }
 
     fn check(&self, scope: &Scope) -> Result<(), StoreError> {

@@ -109,6 +109,18 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes the state part of `next` over a head with this serial; `None` when it has another one by now.
+    fn publish(&mut self, serial: u64, next: Head, loaded: Loaded) -> Result<Option<()>, StoreError> {
+        let written = self.seat.write(Some(serial), |now| {
+            let Head { lineage, serial, revision, base, segments, tail, .. } = next.clone();
+            *now = Head { lineage, serial, revision, base, segments, tail, ..now.clone() };
+        })?;
+        if written.is_some() {
+            (self.loaded, self.tail) = (loaded, size(&next.tail));
+        }
+        Ok(written)
+    }
+
     /// Removes pieces of ours and of former owners that no head names. A later owner's are let alone: this run may have been
     /// stopped since its last write.
     fn tidy(&self) -> Result<(), StoreError> {
@@ -142,14 +154,8 @@ impl Locked for Writer {
                 return Ok(());
             }
             let (next, loaded) = self.next(&head, entries)?;
-            let written = self.seat.write(Some(head.serial), |now| {
-                let Head { lineage, serial, revision, base, segments, tail, .. } = next.clone();
-                *now = Head { lineage, serial, revision, base, segments, tail, ..now.clone() };
-            });
-            match written {
+            match self.publish(head.serial, next, loaded) {
                 Ok(Some(())) => {
-                    self.loaded = loaded;
-                    self.tail = if next.tail.is_empty() { 0 } else { self.tail + size(entries) };
                     if self.untidy && entries.iter().any(|entry| matches!(entry, Entry::Revision(_))) {
                         // What stays is only in the way of whoever looks at the bucket.
                         self.untidy = self.tidy().is_err();
@@ -164,6 +170,25 @@ impl Locked for Writer {
             }
         }
         Err(self.refuse("append to", "earlier writes keep coming through: run the same command again".into()))
+    }
+
+    fn restore(&mut self, lineage: &str, entries: &[Entry]) -> Result<(), StoreError> {
+        let head = self.seat.head()?;
+        if head.serial != self.loaded.snapshot.serial {
+            self.catch_up(&head)?;
+        }
+        let fresh = Head { lineage: lineage.into(), ..Head::empty(self.scope()) };
+        self.snapshot().gives_way(lineage, entries).map_err(|detail| self.refuse("restore", detail))?;
+        // What the next head is made from, put back if it is not written.
+        let former = (std::mem::replace(&mut self.loaded, Loaded::empty(&fresh)), std::mem::take(&mut self.tail));
+        let made = self.next(&fresh, entries);
+        (self.loaded, self.tail) = former;
+        self.untidy = true;
+        let (next, loaded) = made?;
+        match self.publish(head.serial, next, loaded)? {
+            Some(()) => self.tidy(),
+            None => Err(self.refuse("restore", "it has changed just now: run the same command again".into())),
+        }
     }
 
     fn erase(mut self: Box<Self>) -> Result<(), StoreError> {

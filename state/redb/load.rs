@@ -35,6 +35,12 @@ pub(crate) struct Loaded {
     pub open: BTreeMap<OperationId, u64>,
 }
 
+impl Loaded {
+    pub fn empty(scope: &Scope) -> Loaded {
+        Loaded { snapshot: Snapshot::empty(scope), sum: Sum::default(), open: BTreeMap::new() }
+    }
+}
+
 /// One database at one moment.
 pub(crate) struct View<'a> {
     pub transaction: &'a ReadTransaction,
@@ -106,6 +112,7 @@ impl View<'_> {
                 lineage: head.lineage.clone(),
                 serial: head.serial,
                 revision: head.revision,
+                elsewhere: head.elsewhere.clone(),
                 ..Snapshot::empty(self.scope)
             },
             sum: Sum::default(),
@@ -240,19 +247,34 @@ impl View<'_> {
         }
     }
 
+    /// Every entry, oldest first.
+    pub fn journal(&self) -> Result<Vec<Entry>, StoreError> {
+        let head = self.head()?;
+        let mut entries = Vec::new();
+        self.entries(head.serial, |entry| entries.push(entry))?;
+        Ok(entries)
+    }
+
     fn fold(&self, lineage: &str, last: u64) -> Result<Snapshot, StoreError> {
         let mut snapshot = Snapshot { lineage: lineage.into(), ..Snapshot::empty(self.scope) };
+        self.entries(last, |entry| snapshot.apply(&entry))?;
+        Ok(snapshot)
+    }
+
+    /// Hands out the entries up to `last` in order.
+    fn entries(&self, last: u64, mut each: impl FnMut(Entry)) -> Result<(), StoreError> {
+        let mut serial = 0;
         let table = self.redb(|t| Ok(t.open_table(JOURNAL)?))?;
         for row in self.redb(|_| Ok(table.range(1..=last)?))? {
-            let (serial, sealed) = self.redb(|_| Ok(row?))?;
-            if serial.value() != snapshot.serial + 1 {
-                return Err(self.damaged(format!("entry {} of its journal is missing", snapshot.serial + 1)));
+            let (key, sealed) = self.redb(|_| Ok(row?))?;
+            serial += 1;
+            if key.value() != serial {
+                return Err(self.damaged(format!("entry {serial} of its journal is missing")));
             }
-            let entry: Entry = self.unseal("journal", &serial.value().to_be_bytes(), sealed.value())?;
-            snapshot.apply(&entry);
+            each(self.unseal("journal", &serial.to_be_bytes(), sealed.value())?);
         }
-        match snapshot.serial == last {
-            true => Ok(snapshot),
+        match serial == last {
+            true => Ok(()),
             false => Err(self.damaged(format!("entry {last} of its journal is missing"))),
         }
     }

@@ -9,7 +9,7 @@ use crate::{
 };
 use cloudtik_core::{
     Scope,
-    state::{Holder, Lease, Locked, Repaired, Revision, Snapshot, Store, StoreError},
+    state::{Entry, Holder, Lease, Locked, Repaired, Revision, Snapshot, Store, StoreError},
 };
 use std::{
     path::{Path, PathBuf},
@@ -87,6 +87,10 @@ impl Store for RedbStore {
 
     fn at_revision(&self, scope: &Scope, number: u64) -> Result<Option<Snapshot>, StoreError> {
         view(&self.files(scope), scope, |view| view.at_revision(number)).map(Option::flatten)
+    }
+
+    fn journal(&self, scope: &Scope) -> Result<Vec<Entry>, StoreError> {
+        view(&self.files(scope), scope, |view| view.journal()).map(Option::unwrap_or_default)
     }
 
     fn check(&self, scope: &Scope) -> Result<(), StoreError> {

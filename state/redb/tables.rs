@@ -1,11 +1,12 @@
 //! What a scope's database holds. A change here is a change of [`FORMAT`].
 
+use cloudtik_core::state::Elsewhere;
 use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
 
 /// Version of the tables and of the JSON in them ([`cloudtik_core::state::FORMAT`]). The first value of `META` says it; that
 /// cell keeps its form in every version. Every earlier one is read too, and is this one after the next append.
-pub(crate) const FORMAT: u32 = 3;
+pub(crate) const FORMAT: u32 = 4;
 
 type Sealed = &'static [u8];
 
@@ -30,6 +31,8 @@ pub(crate) struct Head {
     pub lineage: String,
     pub serial: u64,
     pub revision: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<Elsewhere>,
     pub records: u64,
     pub open: u64,
     /// [`crate::seal::Sum`] over the sealed records and open intents.

@@ -37,10 +37,11 @@ fn after(tamper: Tamper) -> StoreError {
 #[test]
 fn a_newer_format_is_not_read() {
     let error = after(|t| {
-        t.open_table(META)?.insert(FORMAT_KEY, &*seal("meta", FORMAT_KEY.as_bytes(), &4))?;
+        t.open_table(META)?.insert(FORMAT_KEY, &*seal("meta", FORMAT_KEY.as_bytes(), &(FORMAT + 1)))?;
         Ok(())
     });
-    let StoreError::TooNew { place, found: 4, known: 3 } = error else { panic!("{error}") };
+    let StoreError::TooNew { place, found, known: FORMAT } = error else { panic!("{error}") };
+    assert_eq!(found, FORMAT + 1);
     assert!(place.ends_with("lake/clusters/etl.redb"));
 }
 

@@ -13,7 +13,7 @@ use crate::{
 use cloudtik_core::{
     Scope,
     plan::OperationId,
-    state::{Entry, Locked, Mutation, Progress, Snapshot, StoreError},
+    state::{Elsewhere, Entry, Locked, Mutation, Progress, Snapshot, StoreError},
 };
 use redb::{Database, Error, ReadableDatabase, ReadableTableMetadata, Table, WriteTransaction};
 use std::{collections::BTreeMap, fs, io::ErrorKind};
@@ -30,9 +30,8 @@ pub(crate) struct Writer {
 
 impl Writer {
     fn new(files: Files, scope: &Scope, lock: Lock) -> Writer {
-        let loaded = Loaded { snapshot: Snapshot::empty(scope), sum: Sum::default(), open: BTreeMap::new() };
         let reserve = Reserve::take(&files);
-        Writer { files, lock, database: None, loaded, reserve, erased: false }
+        Writer { files, lock, database: None, loaded: Loaded::empty(scope), reserve, erased: false }
     }
 
     pub fn open(files: Files, scope: &Scope, lock: Lock) -> Result<Writer, StoreError> {
@@ -43,13 +42,37 @@ impl Writer {
 
     /// Writes a scope anew, in place of whatever its files hold.
     pub fn anew(files: Files, scope: &Scope, lock: Lock, entries: &[Entry]) -> Result<(), StoreError> {
+        let lineage = lineage().map_err(|e| io_error("create", &files.database, e))?;
         let mut writer = Writer::new(files, scope, lock);
         writer.check(entries)?;
-        let draft = writer.commit(entries)?;
-        writer.still_ours()?;
-        draft.apply(&mut writer.loaded, entries);
-        writer.witness()?;
-        backup::write(&writer.files, &writer.loaded.snapshot, || writer.still_ours())
+        writer.replace(&lineage, entries)
+    }
+
+    /// Makes this history the scope's own, whatever its files hold.
+    fn replace(&mut self, lineage: &str, entries: &[Entry]) -> Result<(), StoreError> {
+        let empty = Loaded::empty(&self.loaded.snapshot.scope);
+        let former = std::mem::replace(&mut self.loaded, empty);
+        let made = self.with_reserve(|writer| {
+            writer.database = None;
+            let draft = writer.create(lineage.to_owned(), entries)?;
+            writer.still_ours()?;
+            draft.apply(&mut writer.loaded, entries);
+            Ok(())
+        });
+        if let Err(e) = made {
+            (self.loaded, self.database) = (former, None);
+            return Err(e);
+        }
+        self.with_reserve(|writer| writer.witness())?;
+        self.with_reserve(|writer| writer.back_up())
+    }
+
+    fn back_up(&self) -> Result<(), StoreError> {
+        backup::write(&self.files, &self.loaded.snapshot, || self.still_ours())
+    }
+
+    fn refuse(&self, operation: &'static str, detail: String) -> StoreError {
+        StoreError::Other { operation, place: self.files.database.display().to_string(), detail }
     }
 
     /// Opens the database and reads what is durable; does nothing while it is open or does not exist.
@@ -90,11 +113,7 @@ impl Writer {
 
     /// Refuses what could not be read back as this scope's state.
     fn check(&self, entries: &[Entry]) -> Result<(), StoreError> {
-        self.loaded.snapshot.admits(entries).map_err(|detail| StoreError::Other {
-            operation: "append to",
-            place: self.files.database.display().to_string(),
-            detail,
-        })
+        self.loaded.snapshot.admits(entries).map_err(|detail| self.refuse("append to", detail))
     }
 
     fn commit(&mut self, entries: &[Entry]) -> Result<Draft, StoreError> {
@@ -103,6 +122,11 @@ impl Writer {
             return draft.commit(database, &self.loaded, entries).map_err(|e| failure("append to", &self.files, e));
         }
         let lineage = lineage().map_err(|e| io_error("create", &self.files.database, e))?;
+        self.create(lineage, entries)
+    }
+
+    /// Writes a new database and gives it the name of the scope's own.
+    fn create(&mut self, lineage: String, entries: &[Entry]) -> Result<Draft, StoreError> {
         let (database, file) = database::create(&self.files)?;
         let draft = Draft::of(&self.loaded, lineage)
             .commit(&database, &self.loaded, entries)
@@ -181,8 +205,7 @@ impl Locked for Writer {
         if !entries.iter().any(|entry| matches!(entry, Entry::Revision(_))) {
             return Ok(());
         }
-        match self.with_reserve(|writer| backup::write(&writer.files, &writer.loaded.snapshot, || writer.still_ours()))
-        {
+        match self.with_reserve(|writer| writer.back_up()) {
             // The backup of an earlier revision stays; the batch is durable.
             Err(e) if lacks_room(&e) => Ok(()),
             result => result,
@@ -193,19 +216,18 @@ impl Locked for Writer {
         self.reserve.is_spent().then(|| self.files.folder.display().to_string())
     }
 
+    fn restore(&mut self, lineage: &str, entries: &[Entry]) -> Result<(), StoreError> {
+        self.reopen()?;
+        self.loaded.snapshot.gives_way(lineage, entries).map_err(|detail| self.refuse("restore", detail))?;
+        self.replace(lineage, entries)
+    }
+
     fn erase(mut self: Box<Self>) -> Result<(), StoreError> {
         self.reopen()?;
         let Snapshot { records, open, .. } = &self.loaded.snapshot;
         if !records.is_empty() || !open.is_empty() {
-            return Err(StoreError::Other {
-                operation: "erase",
-                place: self.files.database.display().to_string(),
-                detail: format!(
-                    "{} resources and {} open intents are left; `cloudtik destroy` removes them",
-                    records.len(),
-                    open.len()
-                ),
-            });
+            let left = format!("{} resources and {} open intents are left", records.len(), open.len());
+            return Err(self.refuse("erase", format!("{left}; `cloudtik destroy` removes them")));
         }
         self.database = None;
         let _guard = lock::guard(&self.files)?;
@@ -242,6 +264,7 @@ struct Draft {
     lineage: String,
     serial: u64,
     revision: u64,
+    elsewhere: Option<Elsewhere>,
     sum: Sum,
     /// Intents opened (at which serial) and closed.
     open: BTreeMap<OperationId, Option<u64>>,
@@ -251,8 +274,9 @@ type Cells<'t, K> = Table<'t, K, &'static [u8]>;
 
 impl Draft {
     fn of(loaded: &Loaded, lineage: String) -> Draft {
-        let Snapshot { serial, revision, .. } = loaded.snapshot;
-        Draft { lineage, serial, revision, sum: loaded.sum.clone(), open: BTreeMap::new() }
+        let Snapshot { serial, revision, elsewhere, .. } = &loaded.snapshot;
+        let (serial, revision, elsewhere) = (*serial, *revision, elsewhere.clone());
+        Draft { lineage, serial, revision, elsewhere, sum: loaded.sum.clone(), open: BTreeMap::new() }
     }
 
     fn commit(mut self, database: &Database, loaded: &Loaded, entries: &[Entry]) -> Result<Draft, Error> {
@@ -289,6 +313,7 @@ impl Draft {
                     let stored = StoredRevision { serial: self.serial, revision: revision.clone() };
                     revisions.insert(self.revision, &*seal("revisions", &self.revision.to_be_bytes(), &stored))?;
                 }
+                Entry::Move { elsewhere, .. } => self.elsewhere.clone_from(elsewhere),
             }
         }
         let head = Head {
@@ -296,6 +321,7 @@ impl Draft {
             lineage: self.lineage.clone(),
             serial: self.serial,
             revision: self.revision,
+            elsewhere: self.elsewhere.clone(),
             records: records.len()?,
             open: open.len()?,
             sum: self.sum.to_hex(),

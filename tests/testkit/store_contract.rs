@@ -5,7 +5,7 @@
 use crate::entries::*;
 use cloudtik_core::{
     Scope,
-    state::{Entry, Holder, Locked, Progress, Snapshot, Store, StoreError},
+    state::{Elsewhere, Entry, Holder, Locked, Progress, Snapshot, Store, StoreError},
 };
 use std::sync::mpsc;
 
@@ -36,6 +36,10 @@ macro_rules! store_contract {
             erase_is_refused_while_something_is_left,
             erase_removes_the_scope_with_its_history,
             scopes_are_sorted,
+            a_journal_is_every_entry_in_order,
+            what_is_elsewhere_admits_moves_only,
+            a_history_is_restored_as_it_was,
+            a_history_never_takes_the_place_of_another,
             an_export_imports_as_the_same_records,
         );
     };
@@ -335,6 +339,70 @@ pub fn erase_removes_the_scope_with_its_history([store, other]: &Clients) {
     assert_eq!(held(&**other, &scope), None);
     assert_eq!(read(&**other, &neighbour).serial, 2);
     lock(&**other, &scope).erase().expect("erasing nothing is no error");
+}
+
+pub fn a_journal_is_every_entry_in_order([store, other]: &Clients) {
+    let scope = cluster();
+    assert_eq!(store.journal(&scope).expect("readable"), []);
+    for range in [1..=1, 2..=40, 41..=41] {
+        append(&**store, &scope, &entries(&scope, range));
+    }
+    assert_eq!(other.journal(&scope).expect("readable"), entries(&scope, 1..=41));
+}
+
+fn moved(elsewhere: Option<Elsewhere>) -> Entry {
+    Entry::Move { elsewhere, at: at(1000) }
+}
+
+pub fn what_is_elsewhere_admits_moves_only([store, other]: &Clients) {
+    let scope = cluster();
+    append(&**store, &scope, &entries(&scope, 1..=3));
+    for elsewhere in [Elsewhere::To("there".into()), Elsewhere::From("there".into())] {
+        let gone = append(&**store, &scope, &[moved(Some(elsewhere.clone()))]);
+        assert_eq!(read(&**other, &scope), gone);
+        assert_eq!(gone.elsewhere.as_ref(), Some(&elsewhere));
+        gone.clone().here().expect_err("it is elsewhere");
+        lock(&**other, &scope).append(&entries(&scope, 4..=4)).expect_err("it is elsewhere");
+        assert_eq!(read(&**store, &scope), gone);
+        store.check(&scope).expect("nothing is damaged");
+        assert_eq!(append(&**other, &scope, &[moved(None)]).elsewhere, None);
+    }
+    append(&**store, &scope, &entries(&scope, 4..=4));
+}
+
+pub fn a_history_is_restored_as_it_was([store, other]: &Clients) {
+    let scope = cluster();
+    let whole = [entries(&scope, 1..=200), vec![moved(Some(Elsewhere::From("there".into())))]].concat();
+    for upto in [3, 120, whole.len()] {
+        // Each but the first over what gives way to it.
+        let part = [&whole[..upto - 1], &whole[200..]].concat();
+        let restored = Snapshot::fold(&scope, "lineage", &part);
+        let mut lock = lock(&**store, &scope);
+        lock.restore("lineage", &part).expect("nothing is in the way");
+        assert_eq!(*lock.snapshot(), restored);
+        drop(lock);
+        assert_eq!(read(&**other, &scope), restored);
+        assert_eq!(other.journal(&scope).expect("readable"), part);
+        let revisions = part.iter().filter(|entry| matches!(entry, Entry::Revision(_))).count();
+        assert_eq!(other.history(&scope).expect("readable").len(), revisions);
+        other.check(&scope).expect("nothing is damaged");
+        assert_eq!(other.scopes().expect("readable"), [scope.clone()]);
+    }
+    append(&**other, &scope, &[moved(None)]);
+    append(&**store, &scope, &entries(&scope, 201..=201));
+}
+
+pub fn a_history_never_takes_the_place_of_another([store, other]: &Clients) {
+    let scope = cluster();
+    let before = append(&**store, &scope, &entries(&scope, 1..=3));
+    let mut lock = lock(&**store, &scope);
+    lock.restore("another", &entries(&scope, 1..=9)).expect_err("it would be lost");
+    assert_eq!(*lock.snapshot(), before);
+    lock.append(&entries(&scope, 4..=4)).expect("nothing has happened");
+    lock.append(&[moved(Some(Elsewhere::To("there".into())))]).expect("nothing has happened");
+    lock.restore(&before.lineage, &entries(&scope, 1..=4)).expect_err("one entry would be lost");
+    lock.restore("another", &[intent(&Scope::workspace("other"), "a", "a")]).expect_err("it is of another scope");
+    assert_eq!(read(&**other, &scope), *lock.snapshot());
 }
 
 pub fn scopes_are_sorted([store, other]: &Clients) {

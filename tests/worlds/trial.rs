@@ -223,7 +223,7 @@ impl Side {
             return Err(format!("made twice: {wrong}"));
         }
         let mut fold = Snapshot { lineage: state.lineage.clone(), ..Snapshot::empty(&scope()) };
-        self.memory.journal(&scope()).iter().for_each(|entry| fold.apply(entry));
+        self.memory.journal(&scope()).unwrap().iter().for_each(|entry| fold.apply(entry));
         if fold != state { Err("the state is not the fold of its journal".into()) } else { Ok(()) }
     }
 
@@ -296,7 +296,7 @@ impl Trial {
         let result = self.documents();
         for side in [&self.calm, &self.bad] {
             lines.extend(side.world.log());
-            let journal = side.memory.journal(&scope());
+            let journal = side.memory.journal(&scope()).unwrap();
             lines.extend(journal.iter().map(|entry| serde_json::to_string(entry).expect("an entry is always JSON")));
             self.report.operations += side.world.calls();
             self.report.lives += side.lives;

@@ -16,7 +16,7 @@ async fn the_private_half_is_in_its_file_and_nowhere_else() {
     let secret = std::fs::read_to_string(file(&trial)).unwrap();
     let body: Vec<&str> = secret.lines().filter(|line| !line.starts_with("-----")).collect();
     for scope in scopes() {
-        let journal = serde_json::to_string(&trial.store.journal(&scope)).unwrap();
+        let journal = serde_json::to_string(&trial.store.journal(&scope).unwrap()).unwrap();
         assert!(body.iter().all(|line| !journal.contains(line)), "the journal has a line of the key");
     }
     assert_eq!(trial.output("connection.head", "key"), file(&trial).to_string_lossy());

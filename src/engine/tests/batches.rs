@@ -98,6 +98,7 @@ fn the_journal_says_which_place_each_member_has() {
     let intents: Vec<_> = lab
         .store
         .journal(&scope())
+        .unwrap()
         .into_iter()
         .filter_map(|entry| match entry {
             Entry::Intent(intent) => Some((intent.address.short(), intent.batch)),

@@ -192,6 +192,10 @@ impl Locked for Telling {
         Ok(())
     }
 
+    fn restore(&mut self, lineage: &str, entries: &[Entry]) -> Result<(), StoreError> {
+        self.lock.restore(lineage, entries)
+    }
+
     fn erase(self: Box<Self>) -> Result<(), StoreError> {
         self.lock.erase()
     }
