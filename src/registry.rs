@@ -50,6 +50,9 @@ fn parts(home: &Path, cache: &Path, options: PlatformOptions) -> Result<Vec<Part
     ])
 }
 
+/// Providers whose objects live in the state folder itself, and stay there.
+pub const IN_FOLDER: &[&str] = &["local"];
+
 /// Their names, as documents use them.
 pub fn providers() -> BTreeSet<String> {
     let names: &[&str] = &[

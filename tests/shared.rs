@@ -61,6 +61,32 @@ fn what_one_machine_applied_the_other_sees() {
     assert_eq!(one.must("state list").trim(), "workspace/shared holds no resources.");
 }
 
+/// From the machine's own folder to a bucket and back, both ways with an empty plan after it.
+#[test]
+fn state_moves_to_a_bucket_and_back() {
+    let moto = Moto::start();
+    create_s3(&moto, "states");
+    let (one, two) = (Machine::new(&moto), Machine::new(&moto));
+    let (own, bucket) = (".local/state/cloudtik", "s3://states/team");
+    one.must(&format!("apply workspace.yaml -y --state {own}"));
+    let history = one.must(&format!("history workspace.yaml --state {own}"));
+
+    let said = one.must(&format!("state migrate {own} {bucket} -y"));
+    assert!(said.contains("workspace/shared: 6 resources, 1 revision"), "{said}");
+    one.must("plan workspace.yaml --detailed-exitcode");
+    assert_eq!(two.must("history workspace.yaml"), history);
+    let refused = one.command(&format!("plan workspace.yaml --state {own}")).output().unwrap();
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains(&format!("`--state {bucket}`")));
+
+    std::fs::write(one.home.path().join("workspace.yaml"), format!("{WORKSPACE}  allow_internal: false\n")).unwrap();
+    one.must("apply workspace.yaml -y");
+    one.must(&format!("state migrate {bucket} {own} -y"));
+    one.must(&format!("plan workspace.yaml --detailed-exitcode --state {own}"));
+    assert_eq!(two.command("plan workspace.yaml").output().unwrap().status.code(), Some(3));
+    one.must(&format!("destroy workspace.yaml -y --delete-managed-storage --state {own}"));
+}
+
 fn databases(folder: &Path) -> bool {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries

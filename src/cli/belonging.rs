@@ -72,7 +72,7 @@ impl What {
 pub fn records(store: &dyn Store, workspace: &str, what: &What) -> Result<Vec<Arc<Record>>, Error> {
     let mut found = Vec::new();
     for scope in store.scopes()?.iter().filter(|scope| scope.workspace_name() == workspace) {
-        let records = store.read(scope)?.records;
+        let records = store.read(scope)?.here()?.records;
         found.extend(records.into_values().filter(|r| r.address.kind() == what.kind && !r.only_deposed));
     }
     Ok(found)
@@ -105,7 +105,7 @@ impl Named {
 
     pub fn info(self, context: &Context, what: &What) -> Result<Exit, Error> {
         let (scope, world) = self.load(context, what)?;
-        let state = world.store.read(&scope)?;
+        let state = world.store.read(&scope)?.here()?;
         if context.out.is_json() {
             return context.event("state", cloudtik_core::export::export(&state));
         }

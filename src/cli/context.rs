@@ -75,12 +75,17 @@ impl Context {
 
     /// `--state`, CLOUDTIK_STATE, what a workspace document says, then the user's own state folder.
     pub fn home(&self, documented: Option<PathBuf>) -> Result<Home, Error> {
-        let own = || Ok::<_, Error>(state_home()?.join("cloudtik"));
-        let place = self.global.state.clone().or(documented);
-        let (folder, shared) = match place {
-            Some(place) if place.to_string_lossy().contains("://") => (own()?, Some(place.to_string_lossy().into())),
-            Some(folder) => (folder, None),
-            None => (own()?, None),
+        match self.global.state.clone().or(documented) {
+            Some(place) => self.home_at(&place),
+            None => self.home_at(&own()?),
+        }
+    }
+
+    /// What is at a place that somebody named: a folder, or a URL.
+    pub fn home_at(&self, place: &Path) -> Result<Home, Error> {
+        let (folder, shared) = match place.to_string_lossy() {
+            url if url.contains("://") => (own()?, Some(url.into_owned())),
+            _ => (place.to_path_buf(), None),
         };
         let absolute = std::path::absolute(&folder);
         let folder = absolute.map_err(Error::io(format!("find the state folder `{}`", folder.display())))?;
@@ -149,7 +154,7 @@ impl World {
         let mut all: BTreeSet<Scope> = scopes.clone();
         all.extend(workspaces.iter().map(|w| Scope::workspace(w)));
         all.extend(self.store.scopes()?.into_iter().filter(|s| workspaces.contains(s.workspace_name())));
-        all.into_iter().map(|scope| Ok((scope.clone(), self.store.read(&scope)?))).collect()
+        all.into_iter().map(|scope| Ok((scope.clone(), self.store.read(&scope)?.here()?))).collect()
     }
 }
 
@@ -193,8 +198,9 @@ pub fn start_ticks(pid: u32) -> u64 {
     }
 }
 
-fn state_home() -> Result<PathBuf, Error> {
-    under("XDG_STATE_HOME", ".local/state")
+/// The user's own state folder.
+fn own() -> Result<PathBuf, Error> {
+    Ok(under("XDG_STATE_HOME", ".local/state")?.join("cloudtik"))
 }
 
 /// Where artifacts are kept: `CLOUDTIK_CACHE`, then the user's cache folder.

@@ -4,7 +4,7 @@ use super::lock::{looks_silent, standing};
 use crate::{exit::Exit, view::Output};
 use cloudtik_core::{
     Diagnostic, Failure, Scope, Sources,
-    state::{Lease, StoreError},
+    state::{Elsewhere, Lease, StoreError},
 };
 use cloudtik_engine::{ApplyError, Unsettled};
 use std::io;
@@ -64,7 +64,7 @@ impl Error {
             Error::Problems { diagnostics, .. } if diagnostics.iter().any(|d| d.id == cloudtik_engine::CYCLIC) => {
                 Exit::Bug
             }
-            Error::Problems { .. } => Exit::Invalid,
+            Error::Problems { .. } | Error::Store(StoreError::Elsewhere { .. }) => Exit::Invalid,
             Error::Store(StoreError::Locked { .. } | StoreError::Fenced { .. }) => Exit::Locked,
             Error::Apply(error) if succeeded(error).is_some() => Exit::Locked,
             Error::Apply(error) if matches!(**error, ApplyError::Tampered | ApplyError::OtherHistory { .. }) => {
@@ -92,6 +92,7 @@ impl Error {
         }
         let (id, hint) = match self {
             Error::Store(StoreError::Fenced { .. }) => ("fenced", Some(FENCED)),
+            Error::Store(StoreError::Elsewhere { elsewhere, .. }) => return moved(self.to_string(), elsewhere),
             Error::Store(_) => ("state", None),
             Error::Apply(error) => apply_words(error),
             Error::Provider(failure) => ("provider", failure.hint.as_deref()),
@@ -101,6 +102,16 @@ impl Error {
         diagnostic.hints.extend(hint.map(String::from));
         diagnostic
     }
+}
+
+fn moved(summary: String, elsewhere: &Elsewhere) -> Diagnostic {
+    let hint = match elsewhere {
+        Elsewhere::To(place) => {
+            format!("name that place: `--state {place}`, CLOUDTIK_STATE or the document's `state:`")
+        }
+        Elsewhere::From(place) => format!("complete the move: `cloudtik state migrate {place} PLACE`, with this place"),
+    };
+    Diagnostic::error("state-elsewhere", summary).hint(hint)
 }
 
 const FENCED: &str =

@@ -20,6 +20,7 @@ mod info;
 mod interrupt;
 mod load;
 mod lock;
+mod migrate;
 mod nodes;
 mod plan;
 mod ports;
@@ -69,9 +70,9 @@ pub struct Cli {
 
 #[derive(Args, Clone, Debug, Default)]
 pub struct Global {
-    /// Folder that holds state [default: $CLOUDTIK_STATE, then the workspace document's `state:`, then
+    /// Folder or bucket (`s3://…`, `gs://…`, `az://…`) that holds state [default: $CLOUDTIK_STATE, then the workspace document's `state:`, then
     /// $XDG_STATE_HOME/cloudtik]
-    #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
+    #[arg(long, global = true, value_name = "PLACE", help_heading = "Global options")]
     pub state: Option<PathBuf>,
     /// Folder searched for templates before the shipped ones; may be repeated [default: $CLOUDTIK_USER_TEMPLATES]
     #[arg(

@@ -49,7 +49,7 @@ impl Recorded {
     pub fn load(context: &Context, which: &Which) -> Result<Self, Error> {
         let (cluster, world) = load::cluster(context, &which.document, which.overrides())?;
         let scope = Scope::cluster(&cluster.workspace, &cluster.name);
-        let state = world.store.read(&scope)?;
+        let state = world.store.read(&scope)?.here()?;
         Ok(Recorded { cluster, world, scope, state })
     }
 

@@ -72,6 +72,25 @@ fn key(home: &Path) -> io::Result<Key> {
     }
 }
 
+/// Gives another state folder the key of this one, so that its state is told no changes of secrets that did not change. What
+/// to tell the user when it has one of its own.
+pub fn carry(from: &Path, to: &Path) -> io::Result<Option<String>> {
+    let file = match fs::File::open(from.join(KEY_FILE)) {
+        Ok(file) => file,
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(fault) => return Err(fault),
+    };
+    let (key, path) = (read(file, &from.join(KEY_FILE))?, to.join(KEY_FILE));
+    let kept = match fs::File::open(&path) {
+        Ok(file) => read(file, &path)?,
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => put(to, &path, key)?,
+        Err(fault) => return Err(fault),
+    };
+    let note =
+        || format!("`{}` is another key than before: the next plan shows every secret as changed.", path.display());
+    Ok((kept != key).then(note))
+}
+
 fn read(mut file: fs::File, path: &Path) -> io::Result<Key> {
     let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
     if file.metadata()?.mode() & 0o077 != 0 {
@@ -83,10 +102,14 @@ fn read(mut file: fs::File, path: &Path) -> io::Result<Key> {
     Ok(key)
 }
 
-/// Of two runs that make one at once, the first wins, and both use its key.
 fn make(home: &Path, path: &Path) -> io::Result<Key> {
     let mut key = Key::default();
     fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
+    put(home, path, key)
+}
+
+/// Of two runs that put one at once, the first wins, and both use its key.
+fn put(home: &Path, path: &Path, key: Key) -> io::Result<Key> {
     fs::create_dir_all(home)?;
     let maker = format!("{}-{:?}", std::process::id(), std::thread::current().id());
     let new: PathBuf = home.join(format!("{KEY_FILE}.{maker}"));

@@ -4,6 +4,7 @@ use super::{
     context::{Context, World, holder},
     error::Error,
     lock::standing,
+    migrate::Migrate,
 };
 use crate::{exit::Exit, view};
 use clap::{Args, Subcommand};
@@ -33,6 +34,8 @@ pub enum State {
     Unlock(Unlock),
     /// Put damaged state aside and restore what of it can be read
     Repair(Repair),
+    /// Move state with its history to another folder or bucket
+    Migrate(Migrate),
     /// Forget a recorded resource, without touching it; with --scope, forget an empty scope and its history
     Rm(Rm),
 }
@@ -111,6 +114,7 @@ impl State {
             State::Import(import) => import.run(context, &world),
             State::Check(check) => check.run(context, &world),
             State::Repair(repair) => repair.run(context, &world),
+            State::Migrate(migrate) => migrate.run(context),
             State::Mv(mv) => mv.run(context, &world),
             State::Unlock(unlock) => unlock.run(context, &world),
             State::Rm(rm) => rm.run(context, &world),

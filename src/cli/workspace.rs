@@ -169,7 +169,7 @@ impl Look {
         let (workspace, world) = self.load(context)?;
         let store = &*world.store;
         let scope = Scope::workspace(&workspace.name);
-        let state = store.read(&scope)?;
+        let state = store.read(&scope)?.here()?;
         if context.out.is_json() {
             return context.event("state", cloudtik_core::export::export(&state));
         }
@@ -243,7 +243,7 @@ fn clusters(store: &dyn Store, workspace: &str) -> Result<Vec<Snapshot>, Error> 
     let mut found = Vec::new();
     for scope in store.scopes()? {
         if scope.workspace_name() == workspace && scope.cluster_name().is_some() {
-            let snapshot = store.read(&scope)?;
+            let snapshot = store.read(&scope)?.here()?;
             if !snapshot.records.is_empty() {
                 found.push(snapshot);
             }

@@ -82,6 +82,6 @@ impl Errand<'_> {
     /// The states of all scopes that are to be changed, or that these may refer to.
     pub fn state(&self) -> Result<BTreeMap<Scope, Snapshot>, StoreError> {
         let scopes = self.scopes.iter().cloned().chain(self.store.scopes()?).collect::<BTreeSet<_>>();
-        scopes.into_iter().map(|scope| Ok((scope.clone(), self.store.read(&scope)?))).collect()
+        scopes.into_iter().map(|scope| Ok((scope.clone(), self.store.read(&scope)?.here()?))).collect()
     }
 }

@@ -14,6 +14,7 @@ mod estimate;
 mod execute;
 mod graph;
 mod journal;
+pub mod migrate;
 mod observe;
 mod operations;
 mod patience;

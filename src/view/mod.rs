@@ -26,4 +26,5 @@ pub use output::{Confirm, Output, Stream};
 pub use page::Look;
 #[cfg(test)]
 pub(crate) use redact::Redactor;
+pub use text::plural;
 pub use verbs::{annotated, bug, event, refreshed};

@@ -32,6 +32,11 @@ pub fn list(snapshot: &Snapshot, look: &Look<'_>) -> String {
         table.row([record.address.short(), record.provider.to_string(), record.id.clone(), standing(record)]);
     }
     let mut out = table.render(look);
+    if let Some(elsewhere) = &snapshot.elsewhere {
+        let mut page = Page::new(look);
+        page.line(&Line::of(Paint::Edit, format!("{} is not here any more: {elsewhere}", snapshot.scope)), 4);
+        out = page.finish() + &out;
+    }
     if !snapshot.open.is_empty() {
         out.push('\n');
         out.push_str(&open(&snapshot.open, look));

@@ -24,6 +24,7 @@ pub struct Fault {
 /// Clones share the same state.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
+    place: Option<Arc<str>>,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -70,6 +71,11 @@ impl Cell {
 impl MemoryStore {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// One that is told from others by its name.
+    pub fn named(place: &str) -> Self {
+        MemoryStore { place: Some(place.into()), ..Self::default() }
     }
 
     /// Names histories after `seed`, so that what is done with it can be replayed to the byte.
@@ -122,7 +128,7 @@ fn locked(scope: &Scope, lease: &Lease) -> StoreError {
 
 impl Store for MemoryStore {
     fn place(&self) -> String {
-        "memory".into()
+        self.place.as_deref().unwrap_or("memory").into()
     }
 
     fn scopes(&self) -> Result<Vec<Scope>, StoreError> {

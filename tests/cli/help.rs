@@ -2,7 +2,7 @@
 
 use crate::bench::{Bench, compare};
 
-const VERBS: [&str; 50] = [
+const VERBS: [&str; 51] = [
     "plan",
     "apply",
     "adopt",
@@ -50,6 +50,7 @@ const VERBS: [&str; 50] = [
     "state export",
     "state check",
     "state repair",
+    "state migrate",
     "state rm",
     "completions",
     "man",

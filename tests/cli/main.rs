@@ -14,6 +14,7 @@ mod filters;
 mod graphs;
 mod help;
 mod locks;
+mod moves;
 mod plans;
 mod rehearsals;
 mod repair;
