@@ -123,7 +123,8 @@ impl Move<'_> {
             (None, _) if source.lineage.is_empty() => refuse(format!("{scope} has no state at {}", from.place())),
             (None, _) => {
                 let mut journal = from.journal(scope)?;
-                if !target.lineage.is_empty() && !(same && journal.starts_with(past(&to.journal(scope)?))) {
+                let related = target.lineage.is_empty() || same && journal.starts_with(past(&to.journal(scope)?));
+                if !related {
                     return refuse(format!("{scope} has another history at {}", to.place()));
                 }
                 journal.push(mark(Some(Elsewhere::From(from.place()))));

@@ -386,7 +386,7 @@ pub fn a_history_is_restored_as_it_was([store, other]: &Clients) {
         let revisions = part.iter().filter(|entry| matches!(entry, Entry::Revision(_))).count();
         assert_eq!(other.history(&scope).expect("readable").len(), revisions);
         other.check(&scope).expect("nothing is damaged");
-        assert_eq!(other.scopes().expect("readable"), [scope.clone()]);
+        assert_eq!(other.scopes().expect("readable"), std::slice::from_ref(&scope));
     }
     append(&**other, &scope, &[moved(None)]);
     append(&**store, &scope, &entries(&scope, 201..=201));
