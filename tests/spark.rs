@@ -6,11 +6,7 @@
 
 mod common;
 
-use common::{
-    Bench, http,
-    machine::{self, slower},
-    root,
-};
+use common::{Bench, http, machine, root};
 use serde_json::Value as Json;
 use std::{
     collections::BTreeSet,
@@ -56,20 +52,16 @@ fn distribution(bench: &Bench) -> Option<PathBuf> {
 /// From nothing to the answer of a job, and every promise about a running cluster.
 fn from_nothing_to_an_answer(bench: &Bench, name: &str) {
     example(bench);
-    let (cold, before) = (distribution(bench).is_none(), slower());
+    let cold = distribution(bench).is_none();
     let apply = bench.apply();
     let job = bench.watched(&["submit", "cluster.yaml", "job.py", "--executors", "3"], || nothing_else_listens(bench));
-    let others = before.max(slower());
-    let (took, bound) = (apply.took + job.took, Duration::from_secs(if cold { 120 } else { 40 }).mul_f64(others));
     println!(
-        "{name}: {} {:.1} s = apply {:.1} s + job {:.1} s (at most {:.0} s here: others make it {others:.1} times slower)",
+        "{name}: {} {:.1} s = apply {:.1} s + job {:.1} s",
         if cold { "cold" } else { "warm" },
-        took.as_secs_f64(),
+        (apply.took + job.took).as_secs_f64(),
         apply.took.as_secs_f64(),
         job.took.as_secs_f64(),
-        bound.as_secs_f64(),
     );
-    assert!(took < bound, "{}", apply.err);
     the_job_ran_on_the_workers(bench, &job.out);
     spark_lists_the_job(bench);
     another_process_finds_the_nodes(bench);

@@ -6,8 +6,6 @@ use std::{
     fs,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    sync::mpsc,
-    time::Duration,
 };
 
 /// A live process.
@@ -139,26 +137,6 @@ fn is_loopback(address: &str) -> bool {
             ip.starts_with("0000000000000000FFFF0000") && ip.ends_with("7F") || ip == "00000000000000000000000001000000"
         }
     }
-}
-
-/// How many times longer work takes here because of what others do now: 1 on a machine that is at rest.
-///
-/// Looks for a quarter of a second how many threads want to run, besides the one that looks.
-pub fn slower() -> f64 {
-    const LOOKS: u32 = 25;
-    let running = || {
-        let stat = fs::read_to_string("/proc/stat").unwrap();
-        let line = stat.lines().find_map(|line| line.strip_prefix("procs_running ")).unwrap();
-        line.parse::<u32>().unwrap().saturating_sub(1)
-    };
-    let (_keep, timer) = mpsc::channel::<()>();
-    let look = |_| {
-        // Nobody sends: this waits for the time to pass.
-        assert_eq!(timer.recv_timeout(Duration::from_millis(10)), Err(mpsc::RecvTimeoutError::Timeout));
-        running()
-    };
-    let wanting = f64::from((0..LOOKS).map(look).sum::<u32>()) / f64::from(LOOKS);
-    1.0 + wanting / std::thread::available_parallelism().unwrap().get() as f64
 }
 
 /// Whether a program is on this machine.
