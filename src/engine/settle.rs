@@ -1,10 +1,6 @@
 //! Settles intents that an interrupted run left open: each ends as recorded, or as never happened, before anything else.
 
-use crate::{
-    Registry,
-    execute::record_of,
-    patience::{PATIENCE, look_again},
-};
+use crate::{Registry, execute::record_of, patience::look_again};
 use cloudtik_core::{
     Address, Diagnostic, Failure,
     event::{Event, Observer},
@@ -13,7 +9,7 @@ use cloudtik_core::{
     state::{Entry, Intent, Locked, Mutation, Record, Status, StoreError},
 };
 use futures::StreamExt;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio::time::Instant;
 
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +34,7 @@ const LOOKUPS: usize = 16;
 /// Settles every open intent of a locked scope and records the outcome.
 ///
 /// A create is looked up by its operation id, or by its place in its batch: found, it is recorded as created; absent, it
-/// counts as not done, which is believed only when the kind's window has passed since the call. Every other call can be
+/// counts as not done, which is believed only when the kind's window has passed since the scope was locked. Every other call can be
 /// repeated safely, so its intent is closed and the next refresh tells what is true.
 ///
 /// May be dropped at any point: what is settled is recorded one by one.
@@ -86,7 +82,10 @@ async fn settle_create(
             format!("no provider `{}` in this binary", intent.provider),
         ))
     })?;
-    let settled = look_up(&**provider, &call, began + unseen(registry, intent), observer).await.map_err(failed)?;
+    // The call may have been sent long after its intent, when it waited for its turn at a service's rate; but not after
+    // the lock was taken.
+    let certain = began + registry.window(&intent.provider, intent.address.kind());
+    let settled = look_up(&**provider, &call, certain, observer).await.map_err(failed)?;
     let say = |how| {
         observer.event(Event::Settled { address: intent.address.clone(), operation: intent.operation.clone(), how });
     };
@@ -109,14 +108,6 @@ async fn settle_create(
             )))
         }
     }
-}
-
-/// For how long from now the object of an intent may exist without being seen. Its last call may have been as late as
-/// the patience with it lasted.
-fn unseen(registry: &Registry, intent: &Intent) -> Duration {
-    let window = registry.window(&intent.provider, intent.address.kind());
-    let since = Duration::try_from(registry.now().duration_since(intent.at)).unwrap_or_default();
-    (PATIENCE + window).saturating_sub(since).min(window)
 }
 
 async fn look_up(

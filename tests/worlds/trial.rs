@@ -222,9 +222,12 @@ impl Side {
         if let Some(wrong) = self.world.wrongs().first() {
             return Err(format!("made twice: {wrong}"));
         }
-        let mut fold = Snapshot { lineage: state.lineage.clone(), ..Snapshot::empty(&scope()) };
-        self.memory.journal(&scope()).unwrap().iter().for_each(|entry| fold.apply(entry));
-        if fold != state { Err("the state is not the fold of its journal".into()) } else { Ok(()) }
+        let journal = self.memory.journal(&scope()).map_err(|e| e.to_string())?;
+        if Snapshot::fold(&scope(), &state.lineage, &journal) != state {
+            Err("the state is not the fold of its journal".into())
+        } else {
+            Ok(())
+        }
     }
 
     fn plan(&self, declared: &[Declaration], options: &Options) -> Result<Plan, Undone> {
@@ -296,7 +299,7 @@ impl Trial {
         let result = self.documents();
         for side in [&self.calm, &self.bad] {
             lines.extend(side.world.log());
-            let journal = side.memory.journal(&scope()).unwrap();
+            let journal = side.memory.journal(&scope()).map_err(|e| e.to_string())?;
             lines.extend(journal.iter().map(|entry| serde_json::to_string(entry).expect("an entry is always JSON")));
             self.report.operations += side.world.calls();
             self.report.lives += side.lives;

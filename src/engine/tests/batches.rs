@@ -12,6 +12,7 @@ use cloudtik_core::{
 use cloudtik_engine::{ApplyOptions, Interrupt, Options, apply};
 use cloudtik_testkit::world::{Fault, WINDOW, address, scope, thing};
 use common::{Lab, Run, steps};
+use jiff::SignedDuration;
 use proptest::prelude::*;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -133,6 +134,10 @@ fn what_an_interrupted_run_made_is_not_made_again_while_it_is_not_visible() {
         assert!(matches!(lab.apply(&vms(&["a", "b"])), Run::Killed));
         lab.world.guillotine.lift();
         assert!(!lab.world.objects().is_empty(), "the call had its effect");
+        // As when the call had waited an hour for its turn.
+        let mut state = lab.store.read(&scope()).unwrap();
+        state.open.iter_mut().for_each(|intent| intent.at -= SignedDuration::from_hours(1));
+        lab.store.hold(state);
         lab.apply(&vms(&["a", "b"])).complete();
         assert_eq!(lab.world.objects().len(), 2, "batching {batching}");
     }

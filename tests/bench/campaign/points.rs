@@ -67,6 +67,7 @@ pub fn named(entries: &[Entry]) -> String {
             Entry::Result { failure: Some(_), .. } => "failure".into(),
             Entry::Edit { .. } => "edit".into(),
             Entry::Revision(_) => "revision".into(),
+            Entry::Move { .. } => "move".into(),
         };
         if !names.contains(&name) {
             names.push(name);
