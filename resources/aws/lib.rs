@@ -19,7 +19,7 @@ mod policies;
 mod provider;
 #[cfg(any(feature = "sdk", test))]
 mod query;
-#[cfg(any(feature = "sdk", test))]
+#[cfg_attr(not(any(feature = "sdk", test)), allow(dead_code, reason = "only calls wait for their turn"))]
 mod rate;
 #[cfg(any(feature = "sdk", test))]
 mod repeat;

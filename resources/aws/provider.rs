@@ -12,7 +12,7 @@ use cloudtik_core::{
     batch::BatchKey,
     failure::{Effect, Failure, FailureKind},
     plan::OperationId,
-    provider::{Call, Observed, Outcome, Provider, Refresh, Settled},
+    provider::{Call, Observed, Outcome, Provider, Rate, Refresh, Settled},
     schema::KindSchema,
     value::{Attrs, Value},
 };
@@ -360,6 +360,10 @@ impl Provider for Aws {
 
     fn kinds(&self) -> Vec<KindSchema> {
         self.kinds.values().map(|kind| kind.schema()).collect()
+    }
+
+    fn rate(&self, kind: &str, verb: &str) -> Option<Rate> {
+        crate::rate::published(kind, verb)
     }
 
     async fn refresh(&self, refresh: &Refresh) -> Result<Vec<Observed>, Failure> {

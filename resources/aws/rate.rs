@@ -3,6 +3,7 @@
 //!
 //! Whoever waits for the same action is served in order. Time is tokio's, so that tests can hold it.
 
+use cloudtik_core::provider::Rate;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -39,6 +40,36 @@ fn requests(action: &str) -> Limit {
         _ if ["Describe", "Get", "List", "Head"].iter().any(|read| action.starts_with(read)) => limit(100.0, 20.0),
         _ => limit(50.0, 5.0),
     }
+}
+
+/// The limit that a rehearsal of `verb` on `kind` goes by: of the action that makes, changes or ends one. `None` where AWS
+/// publishes none. What is counted beside requests matters beyond a thousand machines, and is left out.
+pub(crate) fn published(kind: &str, verb: &str) -> Option<Rate> {
+    let name = match (kind, verb) {
+        ("instance", "create") => "RunInstances",
+        ("instance", "delete") => "TerminateInstances",
+        ("nat-gateway", "create") => "CreateNatGateway",
+        ("nat-gateway", "delete") => "DeleteNatGateway",
+        ("vpc-endpoint", "create") => "CreateVpcEndpoint",
+        ("vpc-endpoint", "update") => "ModifyVpcEndpoint",
+        ("vpc-endpoint", "delete") => "DeleteVpcEndpoints",
+        ("volume", "create") => "CreateVolume",
+        ("volume", "delete") => "DeleteVolume",
+        ("attachment", "create") => "AttachVolume",
+        ("attachment", "delete") => "DetachVolume",
+        ("subnet", "create") => "CreateSubnet",
+        ("subnet", "delete") => "DeleteSubnet",
+        ("security-group", "create") => "CreateSecurityGroup",
+        ("security-group", "update") => "AuthorizeSecurityGroupIngress",
+        ("security-group", "delete") => "DeleteSecurityGroup",
+        ("route-table", "create") => "CreateRouteTable",
+        ("route-table", "delete") => "DeleteRouteTable",
+        ("route", "create") => "CreateRoute",
+        ("route", "delete") => "DeleteRoute",
+        _ => return None,
+    };
+    let Limit { size, rate } = requests(name);
+    Some(Rate { name, size, per_second: rate })
 }
 
 /// What is counted beside the requests: instances. Source: the same page, resource token buckets.
