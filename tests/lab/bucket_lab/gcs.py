@@ -1,4 +1,8 @@
-"""`python -m bucket_lab.gcs ADDRESS PORT`: Cloud Storage's XML API in memory, as much of it as stores of state use.
+"""`python -m bucket_lab.gcs ADDRESS PORT PACKAGE`: Cloud Storage's XML API in memory, as much of it as stores of state use.
+
+Google describes its JSON API for machines and the XML API in words only. Both are views of the same objects, so what the
+description says of generations, preconditions and pages is asked for at the start, in PACKAGE (google-api-python-client as PyPI has
+it): a newer one that says something else stops this program.
 
 Rules, each with the page under cloud.google.com/storage/docs that it rests on:
 - a put with `x-goog-if-generation-match: 0` makes an object or fails with 412; with another number it replaces just that
@@ -11,8 +15,10 @@ What is not in this list is refused with 400, so that a client which begins to u
 """
 
 import hashlib
+import json
 import sys
 import threading
+import zipfile
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -21,11 +27,33 @@ from xml.sax.saxutils import escape
 from aws_lab.parent import announce, end_with_parent
 
 PAGE = 3
+DESCRIPTION = "googleapiclient/discovery_cache/documents/storage.v1.json"
+INT64 = 1 << 63
 LISTED = {"list-type", "prefix", "continuation-token", "max-keys"}
 
 buckets = {}
 generations = 1_700_000_000_000_000
 one = threading.Lock()
+
+
+def compare(package):
+    """Stops unless Google's description says what the rules above say."""
+    with zipfile.ZipFile(package) as wheel:
+        description = json.loads(wheel.read(DESCRIPTION))
+    methods = description["resources"]["objects"]["methods"]
+    condition = methods["insert"]["parameters"]["ifGenerationMatch"]
+    said = condition["description"]
+    rules = {
+        "a put may name the generation that it replaces": "object's current generation matches the given value" in said,
+        "0 makes an object that is not there": "Setting to 0 makes the operation succeed only if there are no live versions" in said,
+        "generations are 64 bits": condition["format"] == description["schemas"]["Object"]["properties"]["generation"]["format"] == "int64",
+        "a list may end before its end": "maxResults" in methods["list"]["parameters"] and "pageToken" in methods["list"]["parameters"],
+        "and says how to go on": "nextPageToken" in description["schemas"]["Objects"]["properties"],
+        "reads and deletes are HTTP's": (methods["get"]["httpMethod"], methods["delete"]["httpMethod"]) == ("GET", "DELETE"),
+    }
+    broken = [rule for rule, holds in rules.items() if not holds]
+    if broken:
+        sys.exit(f"{package} says otherwise: {'; '.join(broken)}")
 
 
 class Refused(Exception):
@@ -62,7 +90,7 @@ class Handler(BaseHTTPRequestHandler):
     def serve(self, bucket, key, query, body):
         match = self.headers.get("x-goog-if-generation-match")
         extra = [h for h in self.headers if h.lower().startswith("x-goog-") and h.lower() != "x-goog-if-generation-match"]
-        if extra or (match is not None and (self.command != "PUT" or not match.isdigit())):
+        if extra or (match is not None and (self.command != "PUT" or not match.isdigit() or int(match) >= INT64)):
             raise Refused(400, "InvalidArgument")
         if self.command == "PUT" and not key and not query:
             if bucket in buckets:
@@ -118,6 +146,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main():
+    compare(sys.argv[3])
     server = ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler)
     end_with_parent()
     announce(server.server_port)

@@ -75,7 +75,9 @@ pub struct Gcs(Server);
 
 impl Gcs {
     pub fn start() -> Self {
-        Gcs(Server::start(python("bucket_lab.gcs", &["127.0.0.1", "0"]), "listening "))
+        let described = install::google();
+        let described = described.to_str().expect("paths of caches are text");
+        Gcs(Server::start(python("bucket_lab.gcs", &["127.0.0.1", "0", described]), "listening "))
     }
 
     pub fn endpoint(&self) -> String {

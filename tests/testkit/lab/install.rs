@@ -85,6 +85,21 @@ pub fn published(package: &str, version: &str, file: &str) -> PathBuf {
     folder
 }
 
+/// The package with Google's descriptions of its APIs, as the index has it.
+pub(super) fn google() -> PathBuf {
+    const PACKAGE: &str = "google-api-python-client==2.202.0";
+    const FILE: &str = "google_api_python_client-2.202.0-py3-none-any.whl";
+    let place = cache().join(FILE);
+    let _lock = alone(&cache().join("google.lock"));
+    if !place.exists() {
+        let beside = cache().join("google.part");
+        let part = beside.to_str().expect("paths of caches are text");
+        run(&["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", part, PACKAGE]);
+        fs::rename(beside.join(FILE), &place).unwrap_or_else(|e| panic!("{FILE}: {e}"));
+    }
+    place
+}
+
 /// The program of Azurite's blob service, from npm; or what is missing on this machine.
 pub(super) fn azurite() -> Result<PathBuf, String> {
     const PACKAGE: &str = "azurite@3.35.0";
