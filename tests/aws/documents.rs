@@ -45,3 +45,23 @@ fn documents_of_the_python_tool_are_taken_as_they_are() {
     account.destroy();
     account.world().nothing_left(&before);
 }
+
+/// A rehearsal asks nothing of AWS, knows its rates and times, and ends as it should in rough weather, too.
+#[test]
+fn documents_are_rehearsed_without_a_call() {
+    let account = Account::new(Settings::strict());
+    account.bench.write("workspace.yaml", WORKSPACE);
+    account.bench.write("cluster.yaml", &CLUSTER.replace("min_workers: 3", "min_workers: 100"));
+    let rehearse = |more: &[&str]| {
+        let line = [&["apply", "workspace.yaml", "cluster.yaml", "--simulate"], more].concat();
+        account.bench.ok(&line).out
+    };
+    let calm = rehearse(&[]);
+    assert!(calm.contains("nat-gateway.main") && calm.contains("instance.worker.default[0..99] ×100"), "{calm}");
+    assert_eq!(calm, rehearse(&["--seed", "1"]), "the same world once more");
+    for seed in ["1", "2", "3"] {
+        let rough = rehearse(&["--chaos", "--seed", seed]);
+        assert!(rough.contains("Simulated: complete"), "{rough}");
+    }
+    assert_eq!(account.strict.calls().len(), 0);
+}
