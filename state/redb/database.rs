@@ -14,7 +14,6 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, ErrorKind, Read, Write},
     os::unix::fs::OpenOptionsExt,
-    path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -196,9 +195,4 @@ pub(crate) fn failure(operation: &'static str, files: &Files, error: impl Into<E
         Error::DatabaseAlreadyOpen => other("another program writes to it without holding its lock".into()),
         error => other(error.to_string()),
     }
-}
-
-/// Whether `path` exists; unlike [`Path::exists`] a failure to tell is an error.
-pub(crate) fn exists(path: &Path) -> Result<bool, StoreError> {
-    path.try_exists().map_err(|e| io_error("look at", path, e))
 }

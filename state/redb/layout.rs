@@ -88,8 +88,12 @@ pub(crate) fn scopes(home: &Path) -> std::result::Result<Vec<Scope>, StoreError>
     let mut found = Vec::new();
     for (workspace, folder) in entries(home)? {
         let Some(workspace) = document_name(&workspace) else { continue };
-        if Files::of(home, &Scope::workspace(&workspace)).database.exists() {
-            found.push(Scope::workspace(&workspace));
+        let database = Files::of(home, &Scope::workspace(&workspace)).database;
+        match database.try_exists() {
+            Ok(true) => found.push(Scope::workspace(&workspace)),
+            Ok(false) => {}
+            Err(e) if e.kind() == ErrorKind::NotADirectory => continue,
+            Err(e) => return Err(io_error("look at", &database, e)),
         }
         for (inner, scope) in FOLDERS {
             for (file, _) in entries(&folder.join(inner))? {
@@ -149,6 +153,11 @@ fn document_name(file: &str) -> Option<String> {
     }
     let name = String::from_utf8(bytes).ok()?;
     (!name.is_empty() && file_name(&name) == file).then_some(name)
+}
+
+/// Whether `path` exists; unlike [`Path::exists`] a failure to tell is an error.
+pub(crate) fn exists(path: &Path) -> std::result::Result<bool, StoreError> {
+    path.try_exists().map_err(|e| io_error("look at", path, e))
 }
 
 pub(crate) fn io_error(operation: &'static str, place: &Path, source: Error) -> StoreError {

@@ -2,7 +2,7 @@
 
 use crate::{
     database::{self, damaged, failure},
-    layout::Files,
+    layout::{Files, exists},
     lock::{self, Content, Look},
     seal::{self, Sum},
     tables::*,
@@ -62,8 +62,8 @@ pub(crate) fn view<T>(
     let start = Instant::now();
     loop {
         let look = lock::look(files)?;
-        let witness = look.witness();
-        if !database::exists(&files.database)? {
+        let witness = look.witness(files)?;
+        if !exists(&files.database)? {
             return gone(files);
         }
         if let Look::Held(_) = look {
@@ -78,9 +78,7 @@ pub(crate) fn view<T>(
         drop(look);
         match database::open_copy(copy, files).and_then(|copy| run(&copy, witness)) {
             // Without a lock the file may have changed while it was copied: what checks is good, what does not is looked at again.
-            Err(_) if !still && database::exists(&files.lock)? && start.elapsed() < PATIENCE => {
-                std::thread::sleep(PAUSE)
-            }
+            Err(_) if !still && exists(&files.lock)? && start.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
             result => return result.map(Some),
         }
     }
@@ -97,7 +95,7 @@ fn passes(error: &DatabaseError) -> bool {
 
 /// No database: nothing was ever written, unless a backup says otherwise.
 pub(crate) fn gone<T>(files: &Files) -> Result<Option<T>, StoreError> {
-    match database::exists(&files.backup)? {
+    match exists(&files.backup)? {
         false => Ok(None),
         true => Err(damaged(files, "the file is gone, its backup is still there")),
     }

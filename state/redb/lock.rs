@@ -116,7 +116,7 @@ impl Lock {
         let start = Instant::now();
         loop {
             if let Some(file) = try_exclusive(files).map_err(failed)? {
-                let content = read(&file).unwrap_or_default().of(holder, silence);
+                let content = read(&file).map_err(failed)?.unwrap_or_default().of(holder, silence);
                 write(&file, &content).map_err(failed)?;
                 return Ok(Lock::hold(file, content, silence));
             }
@@ -141,7 +141,7 @@ impl Lock {
         let Look::Held(old) = look(files)? else { return Lock::take(files, scope, holder, silence) };
         let start = Instant::now();
         let content = loop {
-            match read(&old) {
+            match read(&old).map_err(failed)? {
                 Some(content) => break content,
                 None => pause(start, files)?,
             }
@@ -304,11 +304,12 @@ pub(crate) enum Look {
 }
 
 impl Look {
-    pub fn witness(&self) -> Option<Content> {
-        match self {
-            Look::Free(file) => file.as_ref().and_then(read),
-            Look::Held(file) => read(file),
-        }
+    pub fn witness(&self, files: &Files) -> Result<Option<Content>, StoreError> {
+        let file = match self {
+            Look::Free(None) => return Ok(None),
+            Look::Free(Some(file)) | Look::Held(file) => file,
+        };
+        read(file).map_err(|e| io_error("read", &files.lock, e))
     }
 }
 
@@ -329,11 +330,12 @@ pub(crate) fn look(files: &Files) -> Result<Look, StoreError> {
 
 /// The lock as it is now; waits for a new owner to write its name.
 pub(crate) fn lease_of(files: &Files) -> Result<Option<Lease>, StoreError> {
+    let failed = |e| io_error("read", &files.lock, e);
     let start = Instant::now();
     loop {
         match look(files)? {
             Look::Free(_) => return Ok(None),
-            Look::Held(file) => match read(&file).and_then(Content::lease) {
+            Look::Held(file) => match read(&file).map_err(failed)?.and_then(Content::lease) {
                 Some(lease) => return Ok(Some(lease)),
                 None => pause(start, files)?,
             },
@@ -341,9 +343,14 @@ pub(crate) fn lease_of(files: &Files) -> Result<Option<Lease>, StoreError> {
     }
 }
 
-/// The content of a lock file; `None` while it is being written, and for one that was never written.
-pub(crate) fn read(file: &File) -> Option<Content> {
-    let mut bytes = vec![0; file.metadata().ok()?.len() as usize];
-    file.read_exact_at(&mut bytes, 0).ok()?;
-    serde_json::from_slice(&bytes).ok()
+/// The content of a lock file; `None` while it is being written, and for one that was never written. What cannot be read is an
+/// error: the number of the ownership and the witness would begin anew.
+fn read(file: &File) -> io::Result<Option<Content>> {
+    let mut bytes = vec![0; file.metadata()?.len() as usize];
+    match file.read_exact_at(&mut bytes, 0) {
+        Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    // An owner that ended before it cut the file leaves the end of a longer content behind its last one.
+    Ok(serde_json::Deserializer::from_slice(&bytes).into_iter().next().and_then(Result::ok))
 }

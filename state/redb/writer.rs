@@ -3,7 +3,7 @@
 use crate::{
     backup, database,
     database::failure,
-    layout::{Files, io_error, sync_folder},
+    layout::{Files, exists, io_error, sync_folder},
     load::{Loaded, View},
     lock::{self, Lock},
     reserve::{Reserve, is_full},
@@ -77,7 +77,7 @@ impl Writer {
 
     /// Opens the database and reads what is durable; does nothing while it is open or does not exist.
     fn reopen(&mut self) -> Result<(), StoreError> {
-        if self.database.is_some() || !database::exists(&self.files.database)? {
+        if self.database.is_some() || !exists(&self.files.database)? {
             return Ok(());
         }
         let database = match database::open(&self.files)? {
@@ -251,7 +251,7 @@ impl Drop for Writer {
         // What was acknowledged is durable and the lock ends with its file; what is done here only leaves a tidy folder, so
         // nothing hangs on its success.
         let _ = self.lock.release();
-        let untouched = self.loaded.snapshot.serial == 0 && !self.files.database.exists();
+        let untouched = self.loaded.snapshot.serial == 0 && matches!(exists(&self.files.database), Ok(false));
         if untouched && self.still_ours().is_ok() {
             let _ = self.remove(&[&self.files.fresh, &self.files.lock]);
             let _ = self.files.remove_empty_folders();

@@ -66,6 +66,29 @@ fn the_backup_is_the_state_of_the_last_revision() {
     assert_eq!(export::import(json).unwrap(), store.at_revision(&cluster(), 2).unwrap().unwrap());
 }
 
+/// An owner that was killed between writing its content and cutting the file to it leaves the end of a longer one behind.
+#[test]
+fn the_end_of_a_longer_content_in_a_lock_hides_neither_its_number_nor_how_far_the_state_had_come() {
+    let (store, _home) = scratch();
+    let mut first = lock(&store);
+    first.append(&entries(1..=3)).unwrap();
+    let old = fs::read(store.database(&cluster())).unwrap();
+    first.append(&entries(4..=6)).unwrap();
+    let fence = |store: &RedbStore| store.lease(&cluster()).unwrap().expect("it is held").fence;
+    let before = fence(&store);
+    drop(first);
+    let path = store.database(&cluster()).with_extension("lock");
+    let torn = [fs::read(&path).unwrap(), br#"":12,"of":30}}"#.to_vec()].concat();
+    fs::write(&path, &torn).unwrap();
+    let second = lock(&store);
+    assert_eq!(fence(&store), before + 1);
+    drop(second);
+    fs::write(&path, &torn).unwrap();
+    fs::write(store.database(&cluster()), old).unwrap();
+    let found = store.read(&cluster()).unwrap_err().to_string();
+    assert!(found.contains("went back to entry"), "{found}");
+}
+
 /// A writer that was killed before its first append was complete, or while it wrote a backup, leaves files behind.
 #[test]
 fn half_made_files_are_no_state() {
