@@ -2,8 +2,8 @@
 //!
 //! Every figure comes from a process of its own, so peak memory is the figure's own, and CPU time is the system's account
 //! of that process. Run `cargo run --release -p cloudtik-bench -- all [CLOUDTIK]`; a program given as CLOUDTIK is timed too,
-//! and `terraform`, when it is on the path, plans the same graph of `terraform_data` as the anchor. `campaign` and `boundaries`
-//! count something else: what is lost when applies are killed.
+//! and `terraform`, when it is on the path, plans the same graph of `terraform_data` as the anchor. `campaign`, `boundaries`
+//! and `faults` count something else: what is lost when applies are killed, and when the disk breaks.
 
 mod aws;
 mod campaign;
@@ -39,7 +39,8 @@ fn main() -> ExitCode {
         ["aws", program] => aws::run(program),
         ["makespan", n] => makespan::report(number(n)),
         ["campaign", rest @ ..] => return campaign(rest),
-        ["boundaries", rest @ ..] => return boundaries(rest),
+        ["boundaries", rest @ ..] => return in_turn("boundaries", rest, campaign::boundaries),
+        ["faults", rest @ ..] => return in_turn("faults", rest, campaign::faults),
         ["campaign-run", home, socket, document, failpoints] => {
             if let Err(why) = campaign::child(home.as_ref(), socket.as_ref(), document.as_ref(), failpoints) {
                 eprintln!("{why}");
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
             eprintln!(
                 "usage: cloudtik-bench all [CLOUDTIK] | plan N | noop-plan N | apply N | makespan WORKERS | aws CLOUDTIK\n       \
                  cloudtik-bench {}\n       \
-                 cloudtik-bench boundaries [--every N]",
+                 cloudtik-bench boundaries | faults [--every N]",
                 campaign::USAGE
             );
             return ExitCode::from(64);
@@ -79,20 +80,20 @@ fn campaign(args: &[&str]) -> ExitCode {
 }
 
 /// The same exit codes.
-fn boundaries(args: &[&str]) -> ExitCode {
+fn in_turn(verb: &str, args: &[&str], run: fn(usize) -> std::io::Result<bool>) -> ExitCode {
     let every = match args {
         [] => 1,
         ["--every", n] => number(n).max(1),
         _ => {
-            eprintln!("usage: cloudtik-bench boundaries [--every N]");
+            eprintln!("usage: cloudtik-bench {verb} [--every N]");
             return ExitCode::from(64);
         }
     };
-    match campaign::boundaries(every) {
+    match run(every) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(e) => {
-            eprintln!("the boundaries cannot be tried: {e}");
+            eprintln!("the {verb} cannot be tried: {e}");
             ExitCode::from(2)
         }
     }

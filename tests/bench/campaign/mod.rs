@@ -17,11 +17,13 @@ mod boundaries;
 mod client;
 mod dice;
 mod document;
+mod faults;
 mod lane;
 mod points;
 mod process;
 mod program;
 mod run;
+mod scenario;
 mod service;
 mod stage;
 mod tally;
@@ -31,6 +33,7 @@ mod witness;
 mod world;
 
 pub use boundaries::run as boundaries;
+pub use faults::run as faults;
 pub use run::child;
 
 use dice::Dice;

@@ -3,7 +3,7 @@
 use super::{
     client::{Client, Link},
     dice::Dice,
-    document::Document,
+    document::{Document, scope},
     process::{Ended, How},
     run::{self, Failpoints, Say},
     service::Service,
@@ -13,6 +13,7 @@ use super::{
 use cloudtik_core::state::Snapshot;
 use cloudtik_redb::RedbStore;
 use cloudtik_testkit::MemoryStore;
+use serde_json::Value as Json;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -58,12 +59,17 @@ impl Stage {
         Ok(command)
     }
 
-    /// What a run left, right after its end.
+    /// What a run left, right after its end, which was not a failure.
     pub fn inspect(&mut self, ended: &Ended) -> io::Result<Result<Snapshot, Fault>> {
-        self.runtime.block_on(self.service.quiet())?;
-        if ended.how == How::Failed {
-            return Ok(Err((Broken::Astray, ended.said.clone())));
+        match ended.how {
+            How::Failed => Ok(Err((Broken::Astray, ended.said.clone()))),
+            How::Killed | How::Finished => self.left(ended),
         }
+    }
+
+    /// What a run left, right after its end.
+    pub fn left(&mut self, ended: &Ended) -> io::Result<Result<Snapshot, Fault>> {
+        self.runtime.block_on(self.service.quiet())?;
         let state = match self.witness.check(&self.store, &ended.lines) {
             Ok(state) => state,
             Err(fault) => return Ok(Err(fault)),
@@ -72,6 +78,26 @@ impl Stage {
             return Ok(Err((Broken::Astray, format!("a run that finished left {} open intents", state.open.len()))));
         }
         Ok(accounted(&state, &self.world.objects()?).map(|()| state))
+    }
+
+    /// How many owners the scope's lock has counted.
+    pub fn owners(&self) -> io::Result<u64> {
+        let lock = match std::fs::read(self.store.database(&scope()).with_extension("lock")) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
+            other => other?,
+        };
+        // A killed owner may have left the end of a longer content behind its last one.
+        let content = serde_json::Deserializer::from_slice(&lock).into_iter::<Json>().next().transpose()?;
+        Ok(content.and_then(|content| content["fence"].as_u64()).unwrap_or(0))
+    }
+
+    /// Whether the number of the ownership has grown since it was `before`.
+    pub fn grown(&self, before: u64) -> io::Result<Result<(), Fault>> {
+        let now = self.owners()?;
+        Ok(match now > before {
+            true => Ok(()),
+            false => Err((Broken::Lost, format!("after {before} owners the lock counts {now}"))),
+        })
     }
 
     /// After a run that finished: the same world as without kills, in as many creations and deletions since `before`.
