@@ -1,7 +1,7 @@
 //! The only lists of providers, stores and connectors.
 
-use crate::cli::{Error, Home};
-#[cfg(not(feature = "shared"))]
+use crate::cli::{Error, Home, Kept};
+#[cfg(not(all(feature = "shared", feature = "sled")))]
 use cloudtik_core::Diagnostic;
 use cloudtik_core::{host::Connector, node::Compile, provider::Provider, secret::Secrets, state::Store};
 use cloudtik_engine::{Discreet, Registry};
@@ -92,9 +92,10 @@ pub fn hidden(args: &[OsString]) -> Option<u8> {
 }
 
 pub fn store(home: &Home) -> Result<Arc<dyn Store>, Error> {
-    match &home.shared {
-        None => Ok(Arc::new(RedbStore::new(&home.folder))),
-        Some(place) => shared(place),
+    match &home.kept {
+        Kept::Here => Ok(Arc::new(RedbStore::new(&home.folder))),
+        Kept::Sled => sled(&home.folder),
+        Kept::At(place) => shared(place),
     }
 }
 
@@ -105,9 +106,24 @@ fn shared(place: &str) -> Result<Arc<dyn Store>, Error> {
 
 #[cfg(not(feature = "shared"))]
 fn shared(place: &str) -> Result<Arc<dyn Store>, Error> {
+    Err(lacking(place, "shared"))
+}
+
+#[cfg(feature = "sled")]
+fn sled(folder: &Path) -> Result<Arc<dyn Store>, Error> {
+    Ok(Arc::new(cloudtik_sled::SledStore::new(folder)))
+}
+
+#[cfg(not(feature = "sled"))]
+fn sled(folder: &Path) -> Result<Arc<dyn Store>, Error> {
+    Err(lacking(&format!("sled:{}", folder.display()), "sled"))
+}
+
+#[cfg(not(all(feature = "shared", feature = "sled")))]
+fn lacking(place: &str, feature: &str) -> Error {
     let problem = Diagnostic::error("state-store", "a state store that this build lacks")
         .detail(format!("`{place}` is no folder"));
-    Err(Error::request(problem.hint("name a folder, or build with `--features shared`")))
+    Error::request(problem.hint(format!("name a folder, or build with `--features {feature}`")))
 }
 
 /// The runtimes that documents may select: the shipped ones, and those in the user's own folders.

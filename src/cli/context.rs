@@ -15,6 +15,8 @@ use cloudtik_core::{
 use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -81,15 +83,16 @@ impl Context {
         }
     }
 
-    /// What is at a place that somebody named: a folder, or a URL.
+    /// What is at a place that somebody named: a folder, `sled:` and a folder, or a URL.
     pub fn home_at(&self, place: &Path) -> Result<Home, Error> {
-        let (folder, shared) = match place.to_string_lossy() {
-            url if url.contains("://") => (own()?, Some(url.into_owned())),
-            _ => (place.to_path_buf(), None),
+        let (folder, kept) = match (place.to_string_lossy(), in_sled(place)) {
+            (_, Some(folder)) => (folder.to_path_buf(), Kept::Sled),
+            (url, None) if url.contains("://") => (own()?, Kept::At(url.into_owned())),
+            _ => (place.to_path_buf(), Kept::Here),
         };
         let absolute = std::path::absolute(&folder);
         let folder = absolute.map_err(Error::io(format!("find the state folder `{}`", folder.display())))?;
-        Ok(Home { folder, shared })
+        Ok(Home { folder, kept })
     }
 
     pub fn world(&self, documented: Option<PathBuf>) -> Result<World, Error> {
@@ -111,8 +114,26 @@ impl Context {
 pub struct Home {
     /// Of this machine: all state, or with a shared store what belongs to this machine alone.
     pub folder: PathBuf,
-    /// URL of the store that has the state.
-    pub shared: Option<String>,
+    pub kept: Kept,
+}
+
+/// Which store has the state.
+#[derive(Clone, Debug)]
+pub enum Kept {
+    /// The folder itself.
+    Here,
+    /// `sled`, in the folder.
+    Sled,
+    /// The one with this URL.
+    At(String),
+}
+
+/// What a folder's name begins with when `sled` is to keep the state in it.
+pub const SLED: &str = "sled:";
+
+/// The folder in `sled:FOLDER`.
+fn in_sled(place: &Path) -> Option<&Path> {
+    place.as_os_str().as_bytes().strip_prefix(SLED.as_bytes()).map(|folder| Path::new(OsStr::from_bytes(folder)))
 }
 
 /// A state folder with everything that works on it.

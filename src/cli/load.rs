@@ -1,7 +1,7 @@
 //! From paths on the command line to declarations.
 
 use super::{
-    context::{Context, World},
+    context::{Context, SLED, World},
     error::Error,
     secrets,
 };
@@ -14,6 +14,7 @@ use cloudtik_core::{
 use cloudtik_runtime::Compiled;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
     path::{Path, PathBuf},
 };
 
@@ -69,8 +70,8 @@ fn load(context: &Context, paths: &[PathBuf], options: &LoadOptions) -> Result<L
     Ok(loaded)
 }
 
-/// The state folder, or URL of a shared store, that a workspace document among these asks for. A relative folder starts at
-/// that document.
+/// The state folder, also one with `sled:` before it, or URL of a shared store that a workspace document among these asks
+/// for. A relative folder starts at that document.
 pub fn documented_state(documents: &[Document]) -> Result<Option<PathBuf>, Error> {
     let wish = documents.iter().find_map(|document| match document {
         Document::Workspace(workspace) => workspace.tree.get("state"),
@@ -80,11 +81,14 @@ pub fn documented_state(documents: &[Document]) -> Result<Option<PathBuf>, Error
     if text.contains("://") {
         return Ok(Some(text.into()));
     }
-    if let (Some(rest), Some(home)) = (text.strip_prefix("~/"), std::env::home_dir()) {
-        return Ok(Some(home.join(rest)));
-    }
-    let document = Path::new(&*wish.origin.file);
-    Ok(Some(document.parent().unwrap_or(Path::new("")).join(text)))
+    let (sled, text) = text.strip_prefix(SLED).map_or(("", text), |folder| (SLED, folder));
+    let folder = match (text.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => Path::new(&*wish.origin.file).parent().unwrap_or(Path::new("")).join(text),
+    };
+    let mut place = OsString::from(sled);
+    place.push(folder);
+    Ok(Some(place.into()))
 }
 
 /// Documents compiled to declarations.

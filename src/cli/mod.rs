@@ -48,9 +48,9 @@ mod workspace;
 use crate::{exit::Exit, view::Output};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use context::Context;
-pub use context::Home;
 #[cfg(feature = "aws")]
 pub use context::home;
+pub use context::{Home, Kept};
 pub use error::Error;
 use std::{path::PathBuf, time::Duration};
 

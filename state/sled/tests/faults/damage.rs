@@ -130,6 +130,26 @@ fn a_tree_that_went_back_in_time_is_damage() {
     assert_eq!(back, prefix(&back.lineage, 5));
 }
 
+/// What `sled`'s own checksums cannot see: a value that `sled` itself was given.
+#[test]
+fn a_value_that_was_put_by_another_hand_is_damage() {
+    let (store, _home) = scratch();
+    for range in [1..=5, 6..=9, 10..=12] {
+        lock(&store).append(&entries(range)).unwrap();
+    }
+    let tree = sled::open(store.folder(&cluster()).join("tree")).unwrap();
+    let (key, value) = tree.iter().map(Result::unwrap).find(|(key, _)| key.starts_with(&6u64.to_be_bytes())).unwrap();
+    let mut altered = value.to_vec();
+    *altered.last_mut().unwrap() = b' ';
+    tree.insert(key, altered).unwrap();
+    tree.flush().unwrap();
+    drop(tree);
+    let error = store.read(&cluster()).unwrap_err().to_string();
+    assert!(error.contains("entry 6 of its journal has a wrong checksum"), "{error}");
+    store.repair(&cluster(), &holder("repair")).unwrap();
+    assert_eq!(store.read(&cluster()).unwrap().serial, 5);
+}
+
 /// A crash between the tree and its guard leaves an older guard: the batch that was not acknowledged is there.
 #[test]
 fn a_tree_that_is_ahead_of_its_guard_is_none() {
