@@ -101,7 +101,7 @@ fn a_flipped_bit_never_gives_wrong_data() {
         let mut dice = Dice(0xb17f11b);
         for file in original.files() {
             let len = std::fs::metadata(original.folder.path().join(&file)).unwrap().len();
-            let flips = if file.ends_with("db") { 60 } else { 10 };
+            let flips = if file.ends_with("db") { 40 } else { 6 };
             for _ in 0..flips {
                 let bit = dice.below(len * 8);
                 let flip = |bytes: &mut Vec<u8>| bytes[bit as usize / 8] ^= 1 << (bit % 8);
