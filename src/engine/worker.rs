@@ -57,6 +57,23 @@ pub(crate) struct Work {
     pub dispatcher: Dispatcher,
 }
 
+/// A provider that panics takes its task along, and nobody else would tell the dispatcher, which waits for each of them. What
+/// the panic said stays where it was said: it may hold secrets.
+impl Drop for Work {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let failure = bug(doing(self), "the provider stopped in the middle of it, by a defect of its own")
+                .effect(Effect::Unknown)
+                .hint("run the same command again: it finds out what became of it. Please report the defect");
+            self.dispatcher.send(Report::Failed { at: self.at, failure });
+        }
+    }
+}
+
+fn doing(work: &Work) -> String {
+    format!("{} {}", work.verb.as_str(), work.call.address.short())
+}
+
 /// The way back to the dispatcher, and what it was told by the user.
 #[derive(Clone)]
 pub(crate) struct Dispatcher {
@@ -87,7 +104,7 @@ impl Dispatcher {
     }
 }
 
-/// Carries one operation out and reports. Never panics on a provider's failure.
+/// Carries one operation out and reports.
 pub(crate) async fn work(work: Work) {
     let result = run(&work, None).await;
     report(&work, result);
@@ -141,8 +158,7 @@ fn refused<'a, T>(results: &'a [Result<T, Failure>], members: &[Work]) -> Option
 }
 
 fn unanswered(work: &Work) -> Failure {
-    let doing = format!("{} {}", work.verb.as_str(), work.call.address.short());
-    bug(doing, "the provider did not answer for every call of a batch").effect(Effect::Unknown)
+    bug(doing(work), "the provider did not answer for every call of a batch").effect(Effect::Unknown)
 }
 
 /// Goes on with one member of a batch after its request.

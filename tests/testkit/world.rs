@@ -49,6 +49,8 @@ pub enum Fault {
     LoseAnswer,
     /// The call is lost on its way: no effect, and no answer.
     Drop,
+    /// The call has its effect, and the provider panics with all that it was given.
+    Panic,
 }
 
 #[derive(Default)]
@@ -400,7 +402,7 @@ impl Fake {
         effect: impl Fn(&mut Inner, &Call) -> Result<T, Failure>,
     ) -> Vec<Result<T, Failure>> {
         self.world.boundary().await;
-        let mut lost = false;
+        let (mut lost, mut panics) = (false, false);
         let results = {
             let mut inner = self.world.lock();
             inner.requests.push(calls.iter().map(|call| format!("{verb} {}", call.address.short())).collect());
@@ -415,12 +417,15 @@ impl Fake {
                 fault => {
                     let unheard = matches!(fault, Some(Fault::Drop));
                     lost |= unheard || matches!(fault, Some(Fault::LoseAnswer));
+                    panics |= matches!(fault, Some(Fault::Panic));
                     if unheard { Err(failure(call, verb, FailureKind::Timeout, "")) } else { effect(&mut inner, call) }
                 }
             };
             calls.iter().map(&mut one).collect()
         };
         self.world.boundary().await;
+        let given: Vec<_> = calls.iter().map(|call| &call.attributes).collect();
+        assert!(!panics, "{verb}: {given:?}");
         let unknown = |call: &Call| {
             Err(failure(call, verb, FailureKind::Timeout, "no answer").effect(Effect::Unknown).retry(Retry::Backoff))
         };

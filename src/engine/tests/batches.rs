@@ -256,3 +256,22 @@ proptest! {
         }
     }
 }
+
+/// The run would else wait for an answer that never comes; what was made before the panic is found again.
+#[test]
+fn a_provider_that_panics_fails_its_calls_and_the_next_run_finds_what_they_made() {
+    for (batching, panicked) in [(false, vec!["vm.b"]), (true, vec!["vm.a", "vm.b", "vm.c"])] {
+        let lab = Lab::of(batching);
+        lab.world.fault("create", "vm.b", Fault::Panic);
+        let Run::Finished(summary) = lab.apply(&vms(&["a", "b", "c"])) else { panic!("the run ends by itself") };
+        let failed = summary.failed.iter().inspect(|(_, _, failure)| assert_eq!(failure.kind, FailureKind::Bug));
+        let mut failed: Vec<String> = failed.map(|(address, _, _)| address.short()).collect();
+        failed.sort();
+        assert_eq!(failed, panicked);
+        let open = lab.store.read(&scope()).unwrap().open;
+        assert_eq!(open.len(), panicked.len(), "what became of them is not known");
+
+        lab.apply(&vms(&["a", "b", "c"])).complete();
+        assert_eq!(lab.world.objects().len(), 3, "each is made once");
+    }
+}
