@@ -7,7 +7,7 @@ use cloudtik_core::{
     state::{Elsewhere, Lease, StoreError},
 };
 use cloudtik_engine::{ApplyError, Unsettled};
-use std::io;
+use std::io::{self, ErrorKind};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -93,7 +93,7 @@ impl Error {
         let (id, hint) = match self {
             Error::Store(StoreError::Fenced { .. }) => ("fenced", Some(FENCED)),
             Error::Store(StoreError::Elsewhere { elsewhere, .. }) => return moved(self.to_string(), elsewhere),
-            Error::Store(_) => ("state", None),
+            Error::Store(error) => ("state", remedy(error)),
             Error::Apply(error) => apply_words(error),
             Error::Provider(failure) => ("provider", failure.hint.as_deref()),
             _ => ("failed", None),
@@ -144,8 +144,26 @@ fn apply_words(error: &ApplyError) -> (&'static str, Option<&str>) {
             "stale-plan",
             Some("it was made, or made anew, after the plan: make a new plan with `cloudtik plan -o FILE`"),
         ),
-        ApplyError::Journal { .. } => ("journal", Some("free the disk, then run the same command again")),
+        ApplyError::Journal { source, .. } => ("journal", remedy(source).or(Some("run the same command again"))),
         _ => ("failed", None),
+    }
+}
+
+/// What gets a place for state to work again, as far as the system's answer tells.
+fn remedy(error: &StoreError) -> Option<&'static str> {
+    let StoreError::Io { source, .. } = error else { return None };
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Some("free some megabytes there, then run the same command again")
+        }
+        ErrorKind::ReadOnlyFilesystem => Some(
+            "mount it for writing, then run the same command again; the system may have made it read-only because the disk fails: see `dmesg`",
+        ),
+        ErrorKind::PermissionDenied => Some("run it as the owner of that place"),
+        _ if source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => Some(
+            "the disk, or the way to it, fails: see `dmesg`. When it is mended, `cloudtik state check` says whether all is there, then run the same command again",
+        ),
+        _ => None,
     }
 }
 

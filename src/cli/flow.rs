@@ -12,7 +12,7 @@ use crate::{
     view::{self, progress::Progress},
 };
 use cloudtik_core::{
-    Address, Declaration, Diagnostic, Scope, Sources,
+    Address, Declaration, Diagnostic, FailureKind, Scope, Sources,
     plan::{Change, Mode, Plan},
     provider::Presence,
     state::{Snapshot, StoreError},
@@ -283,5 +283,9 @@ fn outcome(context: &Context, summary: &Summary) -> Exit {
         }
         return Exit::Interrupted;
     }
-    if summary.is_complete() { Exit::Ok } else { Exit::Incomplete }
+    match summary.failed.iter().any(|(_, _, failure)| failure.kind == FailureKind::Bug) {
+        true => Exit::Bug,
+        false if summary.is_complete() => Exit::Ok,
+        false => Exit::Incomplete,
+    }
 }

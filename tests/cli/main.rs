@@ -19,5 +19,6 @@ mod plans;
 mod rehearsals;
 mod repair;
 mod shape;
+mod storage;
 mod undo;
 mod workspaces;
