@@ -13,7 +13,11 @@ fn main() -> ExitCode {
     if let Some(code) = registry::hidden(&args) {
         return code.into();
     }
-    std::panic::set_hook(Box::new(view::bug));
+    std::panic::set_hook(Box::new(|info| {
+        if !registry::catches() {
+            view::bug(info)
+        }
+    }));
     let exit = std::panic::catch_unwind(cli::main).unwrap_or(exit::Exit::Bug);
     exit.code().into()
 }

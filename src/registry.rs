@@ -126,6 +126,14 @@ fn lacking(place: &str, feature: &str) -> Error {
     Error::request(problem.hint(format!("name a folder, or build with `--features {feature}`")))
 }
 
+/// Whether a panic on this thread is caught by who causes it, who makes an error of it.
+pub fn catches() -> bool {
+    #[cfg(feature = "sled")]
+    return cloudtik_sled::catches();
+    #[cfg(not(feature = "sled"))]
+    false
+}
+
 /// The runtimes that documents may select: the shipped ones, and those in the user's own folders.
 pub fn catalog(folders: &[PathBuf]) -> Result<Catalog, Error> {
     Catalog::with_folders(folders).map_err(|diagnostics| Error::Problems { diagnostics, sources: Box::default() })

@@ -73,3 +73,19 @@ fn state_moves_to_sled_and_back() {
     machine.must("plan workspace.yaml --detailed-exitcode --state kept");
     machine.must("destroy workspace.yaml -y --delete-managed-storage --state kept");
 }
+
+/// What `sled` makes of it, an error or a panic, is damage with a way out, and no bug.
+#[test]
+fn a_tree_that_was_cut_short_is_damage_and_can_be_repaired() {
+    let machine = Machine::new(&format!("{WORKSPACE}state: sled:kept\n"));
+    machine.must("apply workspace.yaml -y");
+    let tree = machine.0.path().join("kept/demo/workspace.sled/tree/db");
+    let file = std::fs::OpenOptions::new().write(true).open(tree).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 3).unwrap();
+    let broken = machine.run("state check --state sled:kept");
+    let said = String::from_utf8_lossy(&broken.stderr).into_owned() + &String::from_utf8_lossy(&broken.stdout);
+    assert!(!broken.status.success() && said.contains("cloudtik state repair workspace/demo"), "{said}");
+    assert!(!said.contains("bug"), "{said}");
+    machine.must("state repair workspace/demo --state sled:kept");
+    machine.must("plan workspace.yaml --detailed-exitcode");
+}

@@ -37,3 +37,4 @@ mod tree;
 mod writer;
 
 pub use store::SledStore;
+pub use tree::catches;

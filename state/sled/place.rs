@@ -5,7 +5,7 @@ use crate::{
     journal::{self, Loaded},
     layout::Files,
     lease::Owner,
-    tree::{Gate, Tree},
+    tree::{Gate, Tree, caught},
 };
 use cloudtik_core::state::StoreError;
 use std::{
@@ -58,12 +58,17 @@ impl Place {
             Some(guard) if guard.tip.serial > 0 => guard,
             _ => return Ok(None),
         };
-        if let Some(gate) = gate {
-            inner.tree = Some(Tree::open(&self.files, gate)?);
-        }
-        match &inner.tree {
-            Some(tree) => journal::load(&self.files, tree.entries(), &guard).map(Some),
-            None => Ok(None),
-        }
+        let tree = inner.tree.take();
+        let (tree, loaded) = caught(&self.files, || {
+            let tree = match (tree, gate) {
+                (Some(tree), _) => tree,
+                (None, Some(gate)) => Tree::open(&self.files, gate)?,
+                (None, None) => return Ok((None, None)),
+            };
+            let loaded = journal::load(&self.files, tree.entries(), &guard)?;
+            Ok((Some(tree), Some(loaded)))
+        })?;
+        inner.tree = tree;
+        Ok(loaded)
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     export, journal,
     layout::sync_folder,
     place::{Inner, Place},
-    tree::{Gate, Tree},
+    tree::{Gate, Tree, caught},
     writer::Writer,
 };
 use cloudtik_core::state::{Entry, Mutation, Record, Repaired, Snapshot, StoreError};
@@ -39,9 +39,10 @@ fn left(place: &Place, inner: &mut Inner) -> Result<(Vec<Entry>, String), StoreE
     let files = &place.files;
     if inner.tree.is_none() {
         // A tree that does not open has nothing to give.
-        inner.tree = Gate::enter(files, true).and_then(|gate| Tree::open(files, gate)).ok();
+        inner.tree = Gate::enter(files, true).and_then(|gate| caught(files, || Tree::open(files, gate))).ok();
     }
-    let whole = inner.tree.as_ref().map(|tree| journal::salvage(files, tree.entries()).entries).unwrap_or_default();
+    let salvage = |tree: &Tree| caught(files, || Ok(journal::salvage(files, tree.entries()).entries)).ok();
+    let whole = inner.tree.as_ref().and_then(salvage).unwrap_or_default();
     Ok(match export::read(files)? {
         Some(export) if export.serial > whole.len() as u64 => {
             let how =

@@ -6,8 +6,10 @@ use crate::{
 };
 use cloudtik_core::state::StoreError;
 use std::{
+    cell::Cell,
     fs::{File, TryLockError},
     io::ErrorKind,
+    panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
 
@@ -101,16 +103,22 @@ impl Tree {
     /// All keys, to be replaced.
     pub fn removal(&self, files: &Files) -> Result<sled::Batch, StoreError> {
         let mut batch = sled::Batch::default();
-        for key in self.db.iter().keys() {
-            batch.remove(key.map_err(|e| failure("read", files, e))?);
-        }
+        caught(files, || {
+            self.db
+                .iter()
+                .keys()
+                .try_for_each(|key| key.map(|key| batch.remove(key)))
+                .map_err(|e| failure("read", files, e))
+        })?;
         Ok(batch)
     }
 
     /// Writes a batch as a whole; it is on the disk when this returns. After an error the tree is of no more use.
     pub fn write(&self, files: &Files, batch: sled::Batch) -> Result<(), StoreError> {
-        self.db.apply_batch(batch).map_err(|e| failure("append to", files, e))?;
-        self.db.flush().map_err(|e| failure("append to", files, e))?;
+        caught(files, || {
+            let written = self.db.apply_batch(batch).and_then(|()| self.db.flush());
+            written.map(drop).map_err(|e| failure("append to", files, e))
+        })?;
         // The flush ends in `sync_file_range`, which neither empties the drive's cache nor commits a file's new length.
         self.file.sync_all().and_then(|()| self.folder.sync_all()).map_err(|e| files.io("append to", e))
     }
@@ -142,6 +150,24 @@ fn sync_files(files: &Files) -> std::io::Result<()> {
 
 fn is_busy(error: &sled::Error) -> bool {
     matches!(error, sled::Error::Io(e) if e.to_string().contains(BUSY))
+}
+
+thread_local! {
+    static CATCHING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic on this thread is caught here and told as damage: nothing for a panic hook to speak of.
+pub fn catches() -> bool {
+    CATCHING.get()
+}
+
+/// Runs what goes into `sled`, which panics over some files that were cut short.
+pub(crate) fn caught<T>(files: &Files, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    CATCHING.set(true);
+    // What a panic leaves is not looked at: a tree that caused one is closed.
+    let done = catch_unwind(AssertUnwindSafe(work));
+    CATCHING.set(false);
+    done.unwrap_or_else(|_| Err(files.damaged("sled gives up on it with a panic")))
 }
 
 /// An error of `sled`'s as one of ours.

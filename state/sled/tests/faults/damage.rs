@@ -1,9 +1,17 @@
 //! Truncated files, flipped bits and trees from the past: correct data or an error that says so, never anything else.
 
 use super::*;
+use cloudtik_testkit::entries::{edit, put, record};
 use std::path::PathBuf;
 
 const ENTRIES: u64 = 96;
+
+/// A store in memory where there is a file system for that: nothing here is about what a disk has.
+fn scratch() -> (SledStore, TempDir) {
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+    (SledStore::new(folder.path()), folder)
+}
 
 /// A scope's folder with the test history, and what it holds.
 struct Original {
@@ -16,6 +24,10 @@ impl Original {
     fn new(clean: bool) -> Original {
         let (store, home) = scratch();
         let mut writer = lock(&store);
+        // More than one of the segments that `sled` divides its file into.
+        let long =
+            |n| cloudtik_core::state::Record { id: "x".repeat(100_000), ..record(&cluster(), &format!("n{n}"), 1) };
+        (0..12).for_each(|n| writer.append(&[edit(vec![put(long(n))])]).unwrap());
         for first in (1..=ENTRIES).step_by(4) {
             writer.append(&entries(first..=first + 3)).unwrap();
         }
@@ -61,7 +73,7 @@ impl Original {
             // Nothing was exported after revision 6, which the last entry is: all of it comes back, or a prefix.
             store.repair(&scope, &holder("repair")).unwrap();
             let back = store.read(&scope).unwrap();
-            assert_eq!(back.records, prefix("x", ENTRIES).records, "{what}: repaired");
+            assert!(back.records == self.snapshot.records, "{what}: repaired");
             lock(&store).append(&entries(1..=1)).unwrap();
         }
         taken
@@ -84,7 +96,7 @@ fn a_truncated_file_is_never_taken_for_another_state() {
         let mut dice = Dice(0x7247c);
         for file in original.files() {
             let len = std::fs::metadata(original.folder.path().join(&file)).unwrap().len();
-            for cut in [0, 1, len / 2, len - 1, dice.below(len), dice.below(len)] {
+            for cut in [0, len / 2, len - 1, dice.below(len)] {
                 let what = format!("clean {clean}, cut at {cut} of {len}");
                 noticed += usize::from(!original.meets(&file, |bytes| bytes.truncate(cut as usize), &what));
             }
@@ -101,7 +113,7 @@ fn a_flipped_bit_never_gives_wrong_data() {
         let mut dice = Dice(0xb17f11b);
         for file in original.files() {
             let len = std::fs::metadata(original.folder.path().join(&file)).unwrap().len();
-            let flips = if file.ends_with("db") { 40 } else { 6 };
+            let flips = if file.ends_with("db") { 25 } else { 3 };
             for _ in 0..flips {
                 let bit = dice.below(len * 8);
                 let flip = |bytes: &mut Vec<u8>| bytes[bit as usize / 8] ^= 1 << (bit % 8);
@@ -194,7 +206,6 @@ fn the_tree_of_another_scope_is_damage() {
 /// `sled` writes values that are too long into files that it never syncs.
 #[test]
 fn nothing_is_written_beside_the_synced_files() {
-    use cloudtik_testkit::entries::{edit, put, record};
     let (store, _home) = scratch();
     let mut writer = lock(&store);
     for n in 0..20 {
