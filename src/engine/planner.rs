@@ -290,7 +290,9 @@ fn still_in_use(
                 .about(&used)
                 .hint(match scope.cluster_name() {
                     Some(cluster) => {
-                        format!("stop the cluster first: `cloudtik stop` with the document of `{cluster}`")
+                        format!(
+                            "end the cluster first: `cloudtik destroy` with the document of `{cluster}`, or `cloudtik stop` if it keeps no machines"
+                        )
                     }
                     None => format!("destroy {scope} first"),
                 })

@@ -3,6 +3,7 @@
 use crate::common::Bench;
 use cloudtik_testkit::lab::{Moto, Settings, Strict, World};
 use serde_json::Value as Json;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub const WORKSPACE: &str = "\
 workspace_name: demo
@@ -39,19 +40,40 @@ pub const BODILESS: [&str; 2] = ["--exclude", "connection"];
 
 pub struct Account {
     pub bench: Bench,
-    // The layer ends before what it is in front of.
-    pub strict: Strict,
-    pub moto: Moto,
+    pub strict: Arc<Strict>,
+    pub moto: Arc<Moto>,
+}
+
+/// Accounts that no test has now: starting one takes as long as many a test. They end with this process.
+static IDLE: Mutex<Vec<(Arc<Strict>, Arc<Moto>)>> = Mutex::new(Vec::new());
+
+fn idle() -> MutexGuard<'static, Vec<(Arc<Strict>, Arc<Moto>)>> {
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// After a failed test nobody knows what an account still does.
+impl Drop for Account {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            idle().push((self.strict.clone(), self.moto.clone()));
+        }
+    }
 }
 
 impl Account {
     /// An empty account; both documents are written.
     pub fn new(settings: Settings) -> Self {
-        let moto = Moto::start();
-        let strict = Strict::in_front_of(&moto, settings);
-        let account = Account { bench: bench(&strict), strict, moto };
-        account.bench.write("workspace.yaml", WORKSPACE);
-        account.bench.write("cluster.yaml", CLUSTER);
+        let used = idle().pop();
+        let fresh = used.is_none();
+        let (strict, moto) = used.unwrap_or_else(|| {
+            let moto = Moto::start();
+            (Strict::in_front_of(&moto, settings.clone()).into(), moto.into())
+        });
+        let mut account = Account { bench: bench(&strict), strict, moto };
+        if !fresh {
+            account.strict.set(&settings);
+        }
+        account.again();
         account
     }
 

@@ -10,16 +10,19 @@ pub(crate) struct Size {
     pub memory_mib: u64,
     /// Graphics cards of NVIDIA.
     pub gpus: u32,
+    /// As images say it: `x86_64` or `arm64`.
+    pub architecture: &'static str,
 }
 
-/// Made by `data/make_types.py` from Amazon's catalogue; x86_64 only, as the default images are.
+/// Made by `data/make_types.py` from Amazon's catalogue.
 static TYPES: LazyLock<BTreeMap<&str, Size>> =
     LazyLock::new(|| include_str!("../data/instance-types.txt").lines().filter_map(row).collect());
 
 fn row(line: &'static str) -> Option<(&'static str, Size)> {
     let mut words = line.split(' ');
     let (name, cpus, memory, gpus) = (words.next()?, words.next()?, words.next()?, words.next()?);
-    Some((name, Size { cpus: cpus.parse().ok()?, memory_mib: memory.parse().ok()?, gpus: gpus.parse().ok()? }))
+    let (cpus, memory_mib, gpus) = (cpus.parse().ok()?, memory.parse().ok()?, gpus.parse().ok()?);
+    Some((name, Size { cpus, memory_mib, gpus, architecture: words.next()? }))
 }
 
 /// What the table says of a type.
@@ -54,6 +57,18 @@ mod tests {
         assert_eq!(TYPES.len(), include_str!("../data/instance-types.txt").lines().count());
     }
 
+    /// As Amazon names its own processors: a `g` behind the generation (EC2 user guide, naming of instance types), and `a1`.
+    #[test]
+    fn what_runs_on_arm_is_named_so() {
+        let by_name = |name: &str| {
+            let family = name.split('.').next().unwrap_or_default();
+            family == "a1" || family.trim_start_matches(|c: char| !c.is_ascii_digit()).contains('g')
+        };
+        for (name, size) in TYPES.iter() {
+            assert_eq!(size.architecture, if by_name(name) { "arm64" } else { "x86_64" }, "{name}");
+        }
+    }
+
     #[test]
     fn types_of_the_shipped_templates_are_known() {
         for family in ["m5", "r5", "m6i", "r6i"] {
@@ -64,6 +79,6 @@ mod tests {
         for gpu in ["g4dn.xlarge", "g4dn.metal", "p3.2xlarge", "p3.16xlarge", "p3dn.24xlarge", "p4d.24xlarge"] {
             assert!(of(gpu).is_some_and(|s| s.gpus > 0), "{gpu}");
         }
-        assert_eq!(of("m5.2xlarge"), Some(Size { cpus: 8, memory_mib: 32_768, gpus: 0 }));
+        assert_eq!(of("m5.2xlarge"), Some(Size { cpus: 8, memory_mib: 32_768, gpus: 0, architecture: "x86_64" }));
     }
 }

@@ -147,3 +147,15 @@ async fn an_upgrade_moves_to_the_image_that_the_plan_showed() {
     assert_eq!(images.len(), 2);
     assert_eq!(trial.plan(&text).await, [""; 0]);
 }
+
+/// A head of one architecture and workers of the other: each starts from an image of its own, or AWS refuses.
+#[tokio::test(start_paused = true)]
+async fn machines_start_from_an_image_of_their_architecture() {
+    let text = workers("{InstanceType: m6g.xlarge}");
+    let trial = Trial::with(&text).await;
+    assert_ne!(trial.output("image.ubuntu", "id"), trial.output("image.ubuntu-arm64", "id"));
+    let machines = trial.machines().await;
+    let of_arm = machines.iter().filter(|machine| machine.text("image") == trial.output("image.ubuntu-arm64", "id"));
+    assert_eq!((of_arm.count(), machines.len()), (2, 3));
+    assert_eq!(trial.plan(&text).await, [""; 0]);
+}
