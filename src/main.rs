@@ -13,11 +13,15 @@ fn main() -> ExitCode {
     if let Some(code) = registry::hidden(&args) {
         return code.into();
     }
+    guarded(cli::main).code().into()
+}
+
+/// Runs to the end, or to a defect of ours, which is told without what it says: that may hold secrets.
+fn guarded(run: impl FnOnce() -> exit::Exit + std::panic::UnwindSafe) -> exit::Exit {
     std::panic::set_hook(Box::new(|info| {
         if !registry::catches() {
             view::bug(info)
         }
     }));
-    let exit = std::panic::catch_unwind(cli::main).unwrap_or(exit::Exit::Bug);
-    exit.code().into()
+    std::panic::catch_unwind(run).unwrap_or(exit::Exit::Bug)
 }

@@ -22,6 +22,8 @@ mod load;
 mod lock;
 mod migrate;
 mod nodes;
+#[cfg(test)]
+mod panics;
 mod plan;
 mod ports;
 mod proxy;
