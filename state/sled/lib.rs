@@ -19,6 +19,7 @@
 //!   one before it; a journal that does not pass through the guard's point is damage.
 //! - No value is longer than [`journal::CHUNK`]: longer ones would go into files of their own, which `sled` never syncs.
 //! - `snap.*.generating` is removed before `sled` opens, since one that was left by a full disk is `Corruption` to it.
+//! - A panic of `sled`'s, which some files that were cut short cause, is damage like any other ([`catches`]).
 //!
 //! What it cannot do: `sled` lets one process open a tree, and opening writes. While one process holds a scope's lock others
 //! cannot read it and are told who holds it; readers wait for each other, [`tree::PATIENCE`] at most. A run that is stopped,

@@ -177,6 +177,8 @@ pub(crate) fn failure(operation: &'static str, files: &Files, error: sled::Error
             files.damaged(e.to_string())
         }
         sled::Error::Io(e) => files.io(operation, e),
+        // What it was compiled without is all that its own words would add.
+        sled::Error::Corruption { .. } => files.damaged("sled finds it corrupt"),
         other => files.damaged(format!("sled says: {other}")),
     }
 }
