@@ -27,7 +27,7 @@ impl Original {
         // More than one of the segments that `sled` divides its file into.
         let long =
             |n| cloudtik_core::state::Record { id: "x".repeat(100_000), ..record(&cluster(), &format!("n{n}"), 1) };
-        (0..12).for_each(|n| writer.append(&[edit(vec![put(long(n))])]).unwrap());
+        (0..6).for_each(|n| writer.append(&[edit(vec![put(long(n))])]).unwrap());
         for first in (1..=ENTRIES).step_by(4) {
             writer.append(&entries(first..=first + 3)).unwrap();
         }
@@ -113,7 +113,7 @@ fn a_flipped_bit_never_gives_wrong_data() {
         let mut dice = Dice(0xb17f11b);
         for file in original.files() {
             let len = std::fs::metadata(original.folder.path().join(&file)).unwrap().len();
-            let flips = if file.ends_with("db") { 25 } else { 3 };
+            let flips = if file.ends_with("db") { 20 } else { 3 };
             for _ in 0..flips {
                 let bit = dice.below(len * 8);
                 let flip = |bytes: &mut Vec<u8>| bytes[bit as usize / 8] ^= 1 << (bit % 8);
