@@ -39,8 +39,11 @@ fn main() -> ExitCode {
         ["aws", program] => aws::run(program),
         ["makespan", n] => makespan::report(number(n)),
         ["campaign", rest @ ..] => return campaign(rest),
-        ["boundaries", rest @ ..] => return in_turn("boundaries", rest, campaign::boundaries),
-        ["faults", rest @ ..] => return in_turn("faults", rest, campaign::faults),
+        ["boundaries", rest @ ..] => return in_turn("boundaries", rest, |every| campaign::boundaries(every)),
+        ["faults", rest @ .., "--program", program] => {
+            return in_turn("faults", rest, |every| campaign::faults(every, Some(program.as_ref())));
+        }
+        ["faults", rest @ ..] => return in_turn("faults", rest, |every| campaign::faults(every, None)),
         ["campaign-run", home, socket, document, failpoints] => {
             if let Err(why) = campaign::child(home.as_ref(), socket.as_ref(), document.as_ref(), failpoints) {
                 eprintln!("{why}");
@@ -51,7 +54,7 @@ fn main() -> ExitCode {
             eprintln!(
                 "usage: cloudtik-bench all [CLOUDTIK] | plan N | noop-plan N | apply N | makespan WORKERS | aws CLOUDTIK\n       \
                  cloudtik-bench {}\n       \
-                 cloudtik-bench boundaries | faults [--every N]",
+                 cloudtik-bench boundaries [--every N] | faults [--every N] [--program CLOUDTIK]",
                 campaign::USAGE
             );
             return ExitCode::from(64);
@@ -80,7 +83,7 @@ fn campaign(args: &[&str]) -> ExitCode {
 }
 
 /// The same exit codes.
-fn in_turn(verb: &str, args: &[&str], run: fn(usize) -> std::io::Result<bool>) -> ExitCode {
+fn in_turn(verb: &str, args: &[&str], run: impl FnOnce(usize) -> std::io::Result<bool>) -> ExitCode {
     let every = match args {
         [] => 1,
         ["--every", n] => number(n).max(1),

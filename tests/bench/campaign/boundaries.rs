@@ -76,7 +76,8 @@ fn list(scenario: &Scenario, home: &Path, runtime: &Handle) -> io::Result<BTreeM
     drop(stage);
     let stage = open(&copy(&scenario.template, home)?, runtime)?;
     stage.write(&scenario.document)?;
-    let (ended, operations) = trace::run(stage.command(&one_at_a_time())?, &stage.state(), Watch::Changes, None)?;
+    let (ended, operations) =
+        trace::run(stage.command(&one_at_a_time())?, process::own, &stage.state(), Watch::Changes, None)?;
     if ended.how != How::Finished {
         return Err(io::Error::other(ended.said));
     }
@@ -101,7 +102,7 @@ fn meets(scenario: &Scenario, case: Case, home: &Path, runtime: &Handle) -> io::
         Case::Twice(at) => named(&stage, &scenario.document, Failpoints { twice: Some(at), ..Failpoints::default() })?,
         Case::File(at, side) => {
             let blow = Some((at, Blow::Dies(side)));
-            trace::run(stage.command(&one_at_a_time())?, &stage.state(), Watch::Changes, blow)?.0
+            trace::run(stage.command(&one_at_a_time())?, process::own, &stage.state(), Watch::Changes, blow)?.0
         }
     };
     if let Err(fault) = stage.inspect(&ended)? {

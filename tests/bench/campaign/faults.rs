@@ -6,6 +6,7 @@
 //! its ownership has not gone back. Then the same run on a whole disk ends in the same world as one without faults.
 
 use super::{
+    broken,
     process::{self, Ended, How},
     run::Failpoints,
     scenario::{self, Scenario, copy, one_at_a_time, open},
@@ -34,10 +35,11 @@ const MUST: [&str; 12] = [
 /// The operation of this number fails.
 type Case = (usize, Blow);
 
-/// Whether nothing was broken.
-pub fn run(every: usize) -> io::Result<bool> {
+/// Whether nothing was broken; where a program is given, under it, too.
+pub fn run(every: usize, program: Option<&Path>) -> io::Result<bool> {
     let must: Vec<String> = MUST.iter().flat_map(|name| [once(name), always(name)]).collect();
-    scenario::try_all(every, &must, list, meets)
+    let whole = scenario::try_all(every, &must, list, meets)?;
+    Ok(program.map_or(Ok(true), |program| broken::run(program, every))? && whole)
 }
 
 fn once(name: &str) -> String {
@@ -52,7 +54,8 @@ fn always(name: &str) -> String {
 fn list(scenario: &Scenario, home: &Path, runtime: &Handle) -> io::Result<BTreeMap<String, Vec<Case>>> {
     let stage = open(&copy(&scenario.template, home)?, runtime)?;
     stage.write(&scenario.document)?;
-    let (ended, operations) = trace::run(stage.command(&one_at_a_time())?, &stage.state(), Watch::All, None)?;
+    let (ended, operations) =
+        trace::run(stage.command(&one_at_a_time())?, process::own, &stage.state(), Watch::All, None)?;
     if ended.how != How::Finished {
         return Err(io::Error::other(ended.said));
     }
@@ -72,7 +75,8 @@ fn meets(scenario: &Scenario, case: Case, home: &Path, runtime: &Handle) -> io::
     let mut stage = open(&copy(&scenario.template, home)?, runtime)?;
     stage.write(&scenario.document)?;
     let before = stage.owners()?;
-    let (ended, operations) = trace::run(stage.command(&one_at_a_time())?, &stage.state(), Watch::All, Some(case))?;
+    let (ended, operations) =
+        trace::run(stage.command(&one_at_a_time())?, process::own, &stage.state(), Watch::All, Some(case))?;
     if let Err(fault) = bears(&ended, &stage.state()) {
         return Ok(Err(fault));
     }

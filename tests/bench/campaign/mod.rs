@@ -14,6 +14,7 @@
 //! creations and deletions (I2); after `destroy` it is empty (I5).
 
 mod boundaries;
+mod broken;
 mod client;
 mod dice;
 mod document;

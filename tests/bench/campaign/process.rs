@@ -15,6 +15,8 @@ pub struct Ended {
     pub lines: Vec<Line>,
     pub took: Duration,
     pub how: How,
+    /// `None` when a signal ended it.
+    pub code: Option<i32>,
     /// What it wrote for people.
     pub said: String,
 }
@@ -64,7 +66,7 @@ pub fn run(
     };
     let took = started.elapsed();
     let (lines, said) = listening.heard()?;
-    Ok(Ended { lines, took, how, said })
+    Ok(Ended { lines, took, how, code: status.code(), said })
 }
 
 /// Threads that hear a child to its end.
@@ -112,6 +114,11 @@ fn lines(mut from: impl BufRead, understand: Understand) -> std::io::Result<Vec<
         text.clear();
     }
     Ok(lines)
+}
+
+/// Output that is for people.
+pub fn nothing(_text: &[u8]) -> serde_json::Result<Option<Line>> {
+    Ok(None)
 }
 
 /// The lines of this program's own child.

@@ -35,7 +35,7 @@ pub struct Scenario {
 
 /// Points by name: how many there are, and how many were tried.
 #[derive(Default)]
-struct Table(BTreeMap<String, (usize, usize)>);
+pub struct Table(BTreeMap<String, (usize, usize)>);
 
 /// Tries the cases that `list` finds in each scenario, by the name of what goes wrong: each so many of one name, and the first
 /// of each name always. `meet` says whether the case was met. Whether nothing was broken and no name was missed, of those
@@ -53,7 +53,7 @@ pub fn try_all<C: Copy + fmt::Debug + Sync>(
     let (mut table, mut cases) = (Table::default(), Vec::new());
     for scenario in &scenarios {
         for (name, of_name) in list(scenario, &scratch.path().join("list"), runtime.handle())? {
-            table.0.entry(name.clone()).or_default().0 += of_name.len();
+            table.listed(&name, of_name.len());
             let chosen = of_name.into_iter().enumerate().filter(|(n, _)| n % every == 0);
             cases.extend(chosen.map(|(_, case)| (scenario, name.clone(), case)));
         }
@@ -91,16 +91,21 @@ pub fn try_all<C: Copy + fmt::Debug + Sync>(
     Ok(broken == 0 && missed.is_empty())
 }
 impl Table {
-    fn tried(&mut self, name: &str) {
+    /// There are so many more points of this name.
+    pub fn listed(&mut self, name: &str, points: usize) {
+        self.0.entry(name.into()).or_default().0 += points;
+    }
+
+    pub fn tried(&mut self, name: &str) {
         self.0.entry(name.into()).or_default().1 += 1;
     }
 
-    fn sum(&self) -> (usize, usize) {
+    pub fn sum(&self) -> (usize, usize) {
         self.0.values().fold((0, 0), |(points, tried), (p, t)| (points + p, tried + t))
     }
 
     /// Names that were not tried, of those that there are and those that there must be.
-    fn missed(&self, must: &[String]) -> Vec<String> {
+    pub fn missed(&self, must: &[String]) -> Vec<String> {
         let untried = self.0.iter().filter(|(_, (_, tried))| *tried == 0).map(|(name, _)| name.clone());
         must.iter().filter(|name| !self.0.contains_key(*name)).cloned().chain(untried).collect()
     }

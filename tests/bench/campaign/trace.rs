@@ -4,7 +4,7 @@
 //! included, and no product code knows of it. A wrapper of the library's storage would see its file only, not the lock file,
 //! the renames and the backup; `strace -e inject` counts per thread and would have to be installed.
 
-use super::process::{self, Ended, How};
+use super::process::{self, Ended, How, Understand};
 use std::{
     collections::{HashMap, HashSet},
     ffi::CStr,
@@ -47,6 +47,7 @@ pub enum Watch {
 /// Errors with `PermissionDenied` where processes may not be traced.
 pub fn run(
     mut command: Command,
+    understand: Understand,
     folder: &Path,
     watch: Watch,
     blow: Option<(usize, Blow)>,
@@ -60,7 +61,7 @@ pub fn run(
         });
     }
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let listening = process::listen(&mut child, process::own);
+    let listening = process::listen(&mut child, understand);
     let pid = i32::try_from(child.id()).expect("a process id");
     let mut tracer = Tracer {
         pid,
@@ -71,9 +72,9 @@ pub fn run(
         within: HashMap::new(),
         failing: HashSet::new(),
     };
-    let how = tracer.follow()?;
+    let (how, code) = tracer.follow()?;
     let (lines, said) = listening.heard()?;
-    Ok((Ended { lines, took: started.elapsed(), how, said }, tracer.names))
+    Ok((Ended { lines, took: started.elapsed(), how, code, said }, tracer.names))
 }
 
 struct Tracer {
@@ -89,7 +90,7 @@ struct Tracer {
 }
 
 impl Tracer {
-    fn follow(&mut self) -> io::Result<How> {
+    fn follow(&mut self) -> io::Result<(How, Option<i32>)> {
         let mut fresh = true;
         loop {
             let mut status = 0;
@@ -101,9 +102,9 @@ impl Tracer {
             if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
                 if tid == self.pid {
                     return Ok(match (libc::WIFEXITED(status), libc::WEXITSTATUS(status)) {
-                        (true, 0) => How::Finished,
-                        (true, _) => How::Failed,
-                        _ => How::Killed,
+                        (true, 0) => (How::Finished, Some(0)),
+                        (true, code) => (How::Failed, Some(code)),
+                        _ => (How::Killed, None),
                     });
                 }
                 continue;
