@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         ["aws", program] => aws::run(program),
         ["makespan", n] => makespan::report(number(n)),
         ["campaign", rest @ ..] => return campaign(rest),
-        ["boundaries", rest @ ..] => return in_turn("boundaries", rest, |every| campaign::boundaries(every)),
+        ["boundaries", rest @ ..] => return in_turn("boundaries", rest, campaign::boundaries),
         ["faults", rest @ .., "--program", program] => {
             return in_turn("faults", rest, |every| campaign::faults(every, Some(program.as_ref())));
         }
