@@ -1,7 +1,7 @@
 //! Killed with the world half made, at calls that change something: the next run ends where an undisturbed one does.
 //!
 //! With `EVERY_KILL=1` at every such call, which takes half an hour, since each next run waits until late answers would be
-//! visible; else at every eleventh. The suite on the AWS in memory (`resources/aws/tests/lifecycle`) does it in seconds.
+//! visible; else at every seventeenth. The suite on the AWS in memory (`resources/aws/tests/lifecycle`) does it in seconds.
 
 use crate::account::{Account, BODILESS, DOCUMENTS, looks_like, shape};
 use cloudtik_testkit::lab::{Fault, Settings};
@@ -31,7 +31,7 @@ fn kill_at(account: &Account, args: &[&str], nth: u32, effect: bool) -> bool {
 
 /// The changes to be killed at, from `first` on.
 fn changes(first: u32) -> impl Iterator<Item = u32> {
-    (first..).step_by(if std::env::var_os("EVERY_KILL").is_some() { 1 } else { 11 })
+    (first..).step_by(if std::env::var_os("EVERY_KILL").is_some() { 1 } else { 17 })
 }
 
 fn killed_everywhere(first: u32, effect: bool) {

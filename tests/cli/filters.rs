@@ -14,6 +14,8 @@ static GAP: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(\S) {2,}").unwrap()
 
 static FILTERS: LazyLock<Vec<Filter>> = LazyLock::new(|| {
     let filters = [
+        // Steps that take long are told of while they run; on a busy machine any does.
+        ("what runs", r"(?m)^(?:start  |wait   ).*\n(?: {9}.*\n)*", ""),
         ("elapsed", r"\b\d+\.\d+s\b", "[ELAPSED]"),
         ("time of day", r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z", "[TIME]"),
         ("when damage was found", r"\.damaged-\d+T\d+Z", ".damaged-[TIME]"),
