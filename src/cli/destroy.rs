@@ -41,7 +41,7 @@ pub async fn remove(
     command: &str,
     yes: bool,
 ) -> Result<Exit, Error> {
-    let loaded = documents(context, paths, overrides, Purpose::Plan)?;
+    let loaded = documents(context, paths, overrides, Purpose::Use)?;
     let world = context.world(documented_state(&loaded.documents)?)?;
     loaded.documents.iter().for_each(|document| world.meet(document));
     secrets::take_out(&world.secrets, &context.out, &loaded.documents, &loaded.sources, &mut [])

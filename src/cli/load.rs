@@ -192,7 +192,7 @@ pub fn cluster(context: &Context, path: &PathBuf, overrides: Overrides) -> Resul
 
 /// Loads exactly one document.
 pub fn one(context: &Context, path: &PathBuf, overrides: Overrides) -> Result<(Document, World), Error> {
-    let loaded = documents(context, std::slice::from_ref(path), overrides, Purpose::Plan)?;
+    let loaded = documents(context, std::slice::from_ref(path), overrides, Purpose::Use)?;
     let world = context.world(documented_state(&loaded.documents)?)?;
     match <[Document; 1]>::try_from(loaded.documents) {
         Ok([document]) => Ok((document, world)),

@@ -4,9 +4,12 @@
 //! Only what providers and runtimes read gets the values; the document itself keeps the references, so that nothing that
 //! shows it shows them.
 
-use crate::reference::{self, Reference};
+use crate::{
+    Purpose,
+    reference::{self, Reference},
+};
 use cloudtik_core::{
-    Diagnostic, Tree, TreeValue,
+    Diagnostic, Severity, Tree, TreeValue,
     document::{Cluster, Document, RuntimeSelection},
     origin::Entry,
 };
@@ -23,8 +26,9 @@ pub(crate) fn places(provider: Option<&Arc<Tree>>) -> impl Iterator<Item = &Tree
     entries.iter().filter(|entry| is_place(&entry.key)).map(|entry| &*entry.value)
 }
 
-/// Puts the values into the provider block; a problem for each that cannot be had.
-pub(crate) fn fetch(document: &mut Document) -> Vec<Diagnostic> {
+/// Puts the values into the document; a problem for each that cannot be had. Who only uses what is there needs no settings of
+/// runtimes, and of the provider's perhaps.
+pub(crate) fn fetch(document: &mut Document, purpose: Purpose) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
     let provider = match document {
         Document::Workspace(w) => &mut w.provider,
@@ -38,8 +42,13 @@ pub(crate) fn fetch(document: &mut Document) -> Vec<Diagnostic> {
         });
         *provider = Arc::new(Tree { value: TreeValue::Map(entries.collect()), ..(**provider).clone() });
     }
+    let mut of_runtimes = Vec::new();
     if let Document::Cluster(cluster) = document {
-        runtimes(cluster, &mut problems);
+        runtimes(cluster, &mut of_runtimes);
+    }
+    match purpose {
+        Purpose::Use => problems.iter_mut().for_each(|problem| problem.severity = Severity::Warning),
+        _ => problems.append(&mut of_runtimes),
     }
     problems
 }

@@ -155,7 +155,9 @@ impl Chain<'_> {
             return None;
         }
         let fault = match self.options.purpose {
-            Purpose::Plan => Diagnostic::error("template-unavailable", "a template that this build lacks"),
+            Purpose::Plan | Purpose::Use => {
+                Diagnostic::error("template-unavailable", "a template that this build lacks")
+            }
             Purpose::Validate => Diagnostic::warning("template-unavailable", "a template that this build lacks"),
         };
         Some(

@@ -33,6 +33,8 @@ pub enum Purpose {
     /// Everything that they need must be in this binary.
     #[default]
     Plan,
+    /// What is recorded of them is used or removed: what only an apply needs may be missing.
+    Use,
     /// They are only looked at: providers, templates and runtimes that this binary lacks are warnings.
     Validate,
 }
@@ -155,8 +157,8 @@ impl Loading<'_> {
         if clean && inherited.complete {
             match model::build(kind, &inherited, self.options) {
                 Ok(mut document) => {
-                    if self.options.purpose == Purpose::Plan {
-                        self.found.extend(fetch::fetch(&mut document));
+                    if self.options.purpose != Purpose::Validate {
+                        self.found.extend(fetch::fetch(&mut document, self.options.purpose));
                     }
                     self.documents.push(document);
                 }
@@ -186,7 +188,9 @@ impl Loading<'_> {
             return None;
         }
         let diagnostic = match self.options.purpose {
-            Purpose::Plan => Diagnostic::error("provider-unavailable", "a provider that this build lacks"),
+            Purpose::Plan | Purpose::Use => {
+                Diagnostic::error("provider-unavailable", "a provider that this build lacks")
+            }
             Purpose::Validate => Diagnostic::warning("provider-unavailable", "a provider that this build lacks"),
         };
         let have: Vec<&str> = self.options.providers.iter().map(String::as_str).collect();

@@ -243,7 +243,9 @@ fn known_runtimes(options: &LoadOptions) -> impl Iterator<Item = &str> {
 /// of the document is as good without.
 pub(crate) fn left_out(name: &Tree, options: &LoadOptions) -> bool {
     let missing = |text: &str| RUNTIMES.contains(&text) && !options.runtimes.contains(text);
-    options.purpose == Purpose::Plan && templates::is_default(&name.origin.file) && name.as_text().is_some_and(missing)
+    options.purpose != Purpose::Validate
+        && templates::is_default(&name.origin.file)
+        && name.as_text().is_some_and(missing)
 }
 
 fn runtime_name(name: &str, place: &Tree, options: &LoadOptions) -> Option<Diagnostic> {
@@ -262,7 +264,7 @@ fn runtime_name(name: &str, place: &Tree, options: &LoadOptions) -> Option<Diagn
     if RUNTIMES.contains(&name) {
         let diagnostic = match options.purpose {
             Purpose::Plan => Diagnostic::error("runtime-unavailable", "a runtime that there is no manifest for yet"),
-            Purpose::Validate => {
+            Purpose::Use | Purpose::Validate => {
                 Diagnostic::warning("runtime-unavailable", "a runtime that there is no manifest for yet")
             }
         };

@@ -27,6 +27,7 @@ static FILTERS: LazyLock<Vec<Filter>> = LazyLock::new(|| {
         ("command for OpenSSH", r"(  by SSH +)ssh .*", "$1[SSH]"),
         ("owner's user and machine", r"\bada@\S+", "ada@[HOST]"),
         ("loopback network", r"\b127\.\d+\.(\d+)\.\d+\b", "127.[N].$1.[N]"),
+        ("loopback address, cut short", r"\b127\.[0-9.]*…", "127.[N]…"),
         ("number of an object", r"(demo/bare/[a-z0-9-]+)@\d+", "$1@[N]"),
     ];
     filters.map(|(_, pattern, shown)| (Regex::new(pattern).unwrap(), shown)).into()

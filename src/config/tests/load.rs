@@ -413,6 +413,20 @@ fn values_behind_references_reach_the_provider_and_are_secrets_and_are_not_shown
     assert_eq!(key.as_text(), Some("${file:key}"), "nothing is fetched for a look");
 }
 
+/// Who stops or destroys has not always what an apply needs: a job that cleans up has no secrets of the cluster's.
+#[test]
+fn what_is_there_is_used_without_the_values_that_made_it() {
+    let folder = Folder::new();
+    let text = "cluster_name: c\nprovider:\n  type: local\n  credentials:\n    aws_credentials: {aws_access_key_id: \
+                \"${env:CLOUDTIK_TEST_NOT_SET}\"}\nruntime:\n  types: [spark]\n  envs: {TOKEN: \"${secret:no-such}\"}\n";
+    let files = [folder.file("c.yaml", text)];
+    let [other, unresolved] = ["other-provider-key", "reference-unresolved"];
+    assert_eq!(ids(&files, &options()), [other, unresolved, unresolved]);
+    let used = LoadOptions { purpose: Purpose::Use, ..options() };
+    assert_eq!(ids(&files, &used), [other, unresolved], "the provider's own, and it is a warning");
+    loaded(&files, &used);
+}
+
 /// The documents of the Python tool's getting-started page say nothing of runtimes, and its defaults name one that there
 /// is no manifest for: what nobody asked for is left out, what a document asks for is an error.
 #[test]
