@@ -41,7 +41,7 @@ impl Owner {
             let file = layout::open(&files.lease).map_err(failed)?;
             match file.try_lock() {
                 Ok(()) => {
-                    let fence = read(&file).unwrap_or_default().fence + 1;
+                    let fence = read(&file).map_err(failed)?.unwrap_or_default().fence + 1;
                     let owner = Owner { file, lease: begin(holder, fence, silence) };
                     owner.write().map_err(failed)?;
                     return Ok(Ok(owner));
@@ -91,10 +91,14 @@ fn write(file: &File, content: &Content) -> io::Result<()> {
 }
 
 /// `None` while it is being written, and for one that was never written.
-fn read(file: &File) -> Option<Content> {
-    let mut bytes = vec![0; file.metadata().ok()?.len() as usize];
-    file.read_exact_at(&mut bytes, 0).ok()?;
-    serde_json::from_slice(&bytes).ok()
+fn read(file: &File) -> io::Result<Option<Content>> {
+    let mut bytes = vec![0; file.metadata()?.len() as usize];
+    match file.read_exact_at(&mut bytes, 0) {
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    // An owner that ended before it cut the file leaves the end of a longer content behind its last one.
+    Ok(serde_json::Deserializer::from_slice(&bytes).into_iter().next().and_then(Result::ok))
 }
 
 fn pause(start: Instant, files: &Files) -> Result<(), StoreError> {
@@ -121,7 +125,7 @@ pub(crate) fn of(files: &Files) -> Result<Option<Lease>, StoreError> {
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(e)) => return Err(failed(e)),
         }
-        match read(&file).and_then(|content| content.lease) {
+        match read(&file).map_err(failed)?.and_then(|content| content.lease) {
             Some(lease) => return Ok(Some(lease)),
             None => pause(start, files)?,
         }
