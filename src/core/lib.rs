@@ -14,6 +14,7 @@ pub mod document;
 pub mod event;
 pub mod export;
 pub mod failure;
+pub mod file_name;
 pub mod host;
 pub mod node;
 pub mod origin;

@@ -1,6 +1,10 @@
 //! Where a scope's files are, and what is said when something is wrong with them.
 
-use cloudtik_core::{Scope, state::StoreError};
+use cloudtik_core::{
+    Scope,
+    file_name::{decode, encode},
+    state::StoreError,
+};
 use std::{
     fs::{DirBuilder, File, OpenOptions},
     io::{self, ErrorKind, Write},
@@ -31,10 +35,10 @@ pub(crate) struct Files {
 
 impl Files {
     pub fn of(home: &Path, scope: &Scope) -> Files {
-        let workspace = home.join(file_name(scope.workspace_name()));
+        let workspace = home.join(encode(scope.workspace_name()));
         let folder = match (scope, scope.document()) {
             (Scope::Workspace { .. }, _) => workspace.join(WORKSPACE),
-            (_, (kind, name)) => workspace.join(format!("{kind}s")).join(file_name(name) + SUFFIX),
+            (_, (kind, name)) => workspace.join(format!("{kind}s")).join(encode(name) + SUFFIX),
         };
         let file = |name: &str| folder.join(name);
         Files {
@@ -74,12 +78,12 @@ impl Files {
 pub(crate) fn scopes(home: &Path) -> Result<Vec<Scope>, StoreError> {
     let mut found = Vec::new();
     for workspace in names(home)? {
-        let Some(name) = document_name(&workspace) else { continue };
+        let Some(name) = decode(&workspace) else { continue };
         found.push(Scope::workspace(&name));
         for (inner, scope) in FOLDERS {
             let files = names(&home.join(&workspace).join(inner))?;
             found.extend(
-                files.iter().filter_map(|f| f.strip_suffix(SUFFIX)).filter_map(document_name).map(|n| scope(&name, &n)),
+                files.iter().filter_map(|f| f.strip_suffix(SUFFIX)).filter_map(decode).map(|n| scope(&name, &n)),
             );
         }
     }
@@ -99,31 +103,6 @@ fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(Vec::new()),
         Err(e) => Err(failed(e)),
     }
-}
-
-/// Bytes that a file name should not have become `%xx`, so that no name leaves its folder and no two share a file.
-fn file_name(name: &str) -> String {
-    let encode = |(i, byte): (usize, u8)| match byte.is_ascii_alphanumeric() || b"-_".contains(&byte) {
-        true => (byte as char).to_string(),
-        false if byte == b'.' && i > 0 => ".".to_owned(),
-        false => format!("%{byte:02x}"),
-    };
-    name.bytes().enumerate().map(encode).collect()
-}
-
-/// The inverse of [`file_name`]; `None` for a file that is not ours.
-fn document_name(file: &str) -> Option<String> {
-    let mut bytes = Vec::new();
-    let mut rest = file.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let (byte, after) = match first {
-            b'%' => (u8::from_str_radix(std::str::from_utf8(tail.get(..2)?).ok()?, 16).ok()?, &tail[2..]),
-            plain => (plain, tail),
-        };
-        (rest, _) = (after, bytes.push(byte));
-    }
-    let name = String::from_utf8(bytes).ok()?;
-    (!name.is_empty() && file_name(&name) == file).then_some(name)
 }
 
 fn make_folders(folder: &Path) -> io::Result<()> {
@@ -177,21 +156,5 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     match removed {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_stay_readable_and_never_leave_their_folder() {
-        for (name, file) in [("etl-1.2_a", "etl-1.2_a"), ("..", "%2e."), ("a/../b", "a%2f..%2fb"), ("ü", "%c3%bc")] {
-            assert_eq!(file_name(name), file);
-            assert_eq!(document_name(file).as_deref(), Some(name));
-        }
-        for foreign in ["", ".git", "%2E.", "%zz", "%2", "lost+found", "%61"] {
-            assert_eq!(document_name(foreign), None, "{foreign}");
-        }
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod entries;
 pub mod lab;
+pub mod small_disk;
 pub mod store_contract;
 pub mod world;
 

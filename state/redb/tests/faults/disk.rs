@@ -7,31 +7,15 @@ use cloudtik_core::{
     plan::Mode,
 };
 use cloudtik_engine::{ApplyOptions, Input, Interrupt, Options, RefreshPolicy, Registry, Summary};
-use cloudtik_testkit::world::{World, scope, thing};
+use cloudtik_testkit::{
+    small_disk::SmallDisk,
+    world::{World, scope, thing},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
-    process::Command,
+    path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering},
 };
-
-/// A file system of its own size, gone with the value.
-struct SmallDisk<'a>(&'a Path);
-
-impl SmallDisk<'_> {
-    fn mount<'a>(at: &'a Path, size: &str) -> Option<SmallDisk<'a>> {
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at).output();
-        mounted.is_ok_and(|output| output.status.success()).then(|| SmallDisk(at))
-    }
-}
-
-impl Drop for SmallDisk<'_> {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg(self.0).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.0.display());
-    }
-}
 
 #[test]
 fn a_full_disk_refuses_an_append_and_loses_nothing() {

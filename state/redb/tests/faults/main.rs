@@ -30,10 +30,7 @@ fn entries(numbers: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
 
 /// The state after exactly the first `serial` entries of the test history.
 fn prefix(lineage: &str, serial: u64) -> Snapshot {
-    let scope: Scope = cluster();
-    let mut snapshot = Snapshot { lineage: lineage.into(), ..Snapshot::empty(&scope) };
-    (1..=serial).for_each(|n| snapshot.apply(&history(&scope, n)));
-    snapshot
+    Snapshot::fold(&cluster(), lineage, &entries(1..=serial))
 }
 
 /// Repeatable choices (xorshift).

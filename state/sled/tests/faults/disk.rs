@@ -1,34 +1,8 @@
 //! A full disk.
 
 use super::*;
-use std::{io::ErrorKind, process::Command};
-
-/// A file system of its own size, gone with the value.
-struct SmallDisk<'a>(&'a Path);
-
-impl SmallDisk<'_> {
-    fn mount<'a>(at: &'a Path, size: &str) -> Option<SmallDisk<'a>> {
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at).output();
-        mounted.is_ok_and(|output| output.status.success()).then(|| SmallDisk(at))
-    }
-
-    fn fill(&self) {
-        let full = std::fs::write(self.0.join("ballast"), vec![0; 64 << 20]).unwrap_err();
-        assert_eq!(full.kind(), ErrorKind::StorageFull);
-    }
-
-    fn free(&self) {
-        std::fs::remove_file(self.0.join("ballast")).unwrap();
-    }
-}
-
-impl Drop for SmallDisk<'_> {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg(self.0).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.0.display());
-    }
-}
+use cloudtik_testkit::small_disk::SmallDisk;
+use std::io::ErrorKind;
 
 #[test]
 fn a_tree_that_was_opened_on_a_full_disk_opens_again_once_there_is_room() {
