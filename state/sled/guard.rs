@@ -40,7 +40,7 @@ impl Guard {
     /// `None`: the scope was never written.
     pub fn read(files: &Files) -> Result<Option<Guard>, StoreError> {
         let Some(text) = layout::read(&files.guard).map_err(|e| files.io("read", e))? else {
-            return match files.tree.exists() || files.export.exists() {
+            return match files.has(&files.tree)? || files.has(&files.export)? {
                 true => Err(files.damaged("its guard is gone")),
                 false => Ok(None),
             };

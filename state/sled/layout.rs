@@ -61,6 +61,11 @@ impl Files {
         StoreError::Io { operation, place: self.folder.display().to_string(), source }
     }
 
+    /// Whether one of them is there; a failure to tell is an error.
+    pub fn has(&self, path: &Path) -> Result<bool, StoreError> {
+        path.try_exists().map_err(|e| self.io("look at", e))
+    }
+
     pub fn other(&self, operation: &'static str, detail: impl Into<String>) -> StoreError {
         StoreError::Other { operation, place: self.folder.display().to_string(), detail: detail.into() }
     }

@@ -91,7 +91,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         }
         return sync_folder(to);
     }
-    if from.exists() {
+    if from.try_exists()? {
         to.parent().map_or(Ok(()), std::fs::create_dir_all)?;
         std::fs::copy(from, to)?;
         File::open(to)?.sync_all()?;

@@ -41,7 +41,7 @@ impl SledStore {
     /// The scope's whole history; `None` when it was never written.
     fn load(&self, scope: &Scope) -> Result<Option<Loaded>, StoreError> {
         let files = Files::of(&self.home, scope);
-        if !files.folder.exists() {
+        if !files.has(&files.folder)? {
             return Ok(None);
         }
         let place = Place::at(files)?;

@@ -63,7 +63,7 @@ impl Tree {
     /// Opens a tree that exists.
     pub fn open(files: &Files, gate: Gate) -> Result<Tree, StoreError> {
         // `sled` would make a new one in its place.
-        if !files.tree.join("db").exists() || !files.tree.join("conf").exists() {
+        if !files.has(&files.tree.join("db"))? || !files.has(&files.tree.join("conf"))? {
             return Err(files.damaged("its tree is gone"));
         }
         Tree::start(files, gate)

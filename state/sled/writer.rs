@@ -133,7 +133,7 @@ impl Writer {
     fn clear(&mut self, inner: &mut Inner) -> Result<(), StoreError> {
         let files = &self.place.files;
         let failed = |e| files.io("erase", e);
-        if files.guard.exists() {
+        if files.has(&files.guard)? {
             // From here on there is no state, whatever is left of it.
             Guard::new(Tip::default(), None).write(files)?;
         }

@@ -217,3 +217,14 @@ fn nothing_is_written_beside_the_synced_files() {
     assert_eq!(std::fs::read_dir(blobs).unwrap().count(), 0);
     assert_eq!(store.read(&cluster()).unwrap(), *writer.snapshot());
 }
+
+/// Not to know whether there is state is not to know that there is none.
+#[test]
+fn a_folder_that_cannot_be_looked_at_is_not_taken_for_one_that_is_not_there() {
+    let (store, _home) = scratch();
+    let folder = store.folder(&cluster());
+    std::fs::create_dir_all(folder.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(&folder, &folder).unwrap();
+    let error = store.read(&cluster()).unwrap_err();
+    assert!(matches!(error, StoreError::Io { operation: "look at", .. }), "{error:?}");
+}
