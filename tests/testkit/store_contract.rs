@@ -74,9 +74,7 @@ fn read(store: &dyn Store, scope: &Scope) -> Snapshot {
 
 /// The fold of the first `serial` entries of the test history.
 fn folded(scope: &Scope, lineage: &str, serial: u64) -> Snapshot {
-    let mut snapshot = Snapshot { lineage: lineage.into(), ..Snapshot::empty(scope) };
-    (1..=serial).for_each(|n| snapshot.apply(&history(scope, n)));
-    snapshot
+    Snapshot::fold(scope, lineage, &entries(scope, 1..=serial))
 }
 
 fn entries(scope: &Scope, numbers: std::ops::RangeInclusive<u64>) -> Vec<Entry> {

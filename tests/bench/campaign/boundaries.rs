@@ -74,17 +74,7 @@ fn list(scenario: &Scenario, home: &Path, runtime: &Handle) -> io::Result<BTreeM
         found.entry(name).or_default().push(Case::Named(at));
     }
     drop(stage);
-    let stage = open(&copy(&scenario.template, home)?, runtime)?;
-    stage.write(&scenario.document)?;
-    let (ended, operations) =
-        trace::run(stage.command(&one_at_a_time())?, process::own, &stage.state(), Watch::Changes, None)?;
-    if ended.how != How::Finished {
-        return Err(io::Error::other(ended.said));
-    }
-    if operations.is_empty() {
-        return Err(io::Error::other("no operation on a file was seen: this system does not let processes be traced"));
-    }
-    for (at, name) in operations.into_iter().enumerate() {
+    for (at, name) in scenario::operations(scenario, home, runtime, Watch::Changes)?.into_iter().enumerate() {
         found.entry(format!("before {name}")).or_default().push(Case::File(at, Side::Before));
         found.entry(format!("after {name}")).or_default().push(Case::File(at, Side::After));
     }

@@ -52,18 +52,8 @@ fn always(name: &str) -> String {
 
 /// Every case of a scenario, by the name of its operation.
 fn list(scenario: &Scenario, home: &Path, runtime: &Handle) -> io::Result<BTreeMap<String, Vec<Case>>> {
-    let stage = open(&copy(&scenario.template, home)?, runtime)?;
-    stage.write(&scenario.document)?;
-    let (ended, operations) =
-        trace::run(stage.command(&one_at_a_time())?, process::own, &stage.state(), Watch::All, None)?;
-    if ended.how != How::Finished {
-        return Err(io::Error::other(ended.said));
-    }
-    if operations.is_empty() {
-        return Err(io::Error::other("no operation on a file was seen: this system does not let processes be traced"));
-    }
     let mut found = BTreeMap::<String, Vec<Case>>::new();
-    for (at, name) in operations.into_iter().enumerate() {
+    for (at, name) in scenario::operations(scenario, home, runtime, Watch::All)?.into_iter().enumerate() {
         found.entry(once(&name)).or_default().push((at, Blow::Fails));
         found.entry(always(&name)).or_default().push((at, Blow::FailsFromThere));
     }

@@ -6,6 +6,7 @@ use super::{
     process::{self, Ended, How},
     run::{Failpoints, Line},
     stage::{Calm, Outcome, Stage},
+    trace::{self, Watch},
     witness::Fault,
     world::Counts,
 };
@@ -36,6 +37,20 @@ pub struct Scenario {
 /// Points by name: how many there are, and how many were tried.
 #[derive(Default)]
 pub struct Table(BTreeMap<String, (usize, usize)>);
+
+/// The operations on the state's files in a run of a scenario that nothing disturbs.
+pub fn operations(scenario: &Scenario, home: &Path, runtime: &Handle, watch: Watch) -> io::Result<Vec<String>> {
+    let stage = open(&copy(&scenario.template, home)?, runtime)?;
+    stage.write(&scenario.document)?;
+    let (ended, operations) = trace::run(stage.command(&one_at_a_time())?, process::own, &stage.state(), watch, None)?;
+    if ended.how != How::Finished {
+        return Err(io::Error::other(ended.said));
+    }
+    if operations.is_empty() {
+        return Err(io::Error::other("no operation on a file was seen: this system does not let processes be traced"));
+    }
+    Ok(operations)
+}
 
 /// Tries the cases that `list` finds in each scenario, by the name of what goes wrong: each so many of one name, and the first
 /// of each name always. `meet` says whether the case was met. Whether nothing was broken and no name was missed, of those
