@@ -168,3 +168,8 @@ pub fn history(scope: &Scope, number: u64) -> Entry {
         _ => result(number - 1, vec![put(record(scope, &name, number))]),
     }
 }
+
+/// Several of them.
+pub fn histories(scope: &Scope, numbers: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
+    numbers.map(|n| history(scope, n)).collect()
+}

@@ -1,6 +1,7 @@
 //! What tests of several crates share: stores and worlds in memory, the contracts that every implementation passes, and a
 //! laboratory with an AWS in it.
 
+pub mod dice;
 pub mod entries;
 pub mod lab;
 pub mod small_disk;

@@ -74,11 +74,7 @@ fn read(store: &dyn Store, scope: &Scope) -> Snapshot {
 
 /// The fold of the first `serial` entries of the test history.
 fn folded(scope: &Scope, lineage: &str, serial: u64) -> Snapshot {
-    Snapshot::fold(scope, lineage, &entries(scope, 1..=serial))
-}
-
-fn entries(scope: &Scope, numbers: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
-    numbers.map(|n| history(scope, n)).collect()
+    Snapshot::fold(scope, lineage, &histories(scope, 1..=serial))
 }
 
 pub fn an_unknown_scope_is_empty([store, other]: &Clients) {
@@ -97,7 +93,7 @@ pub fn reading_gives_the_fold_of_what_was_appended([store, other]: &Clients) {
     let scope = cluster();
     let mut next = 1;
     for size in [1, 1, 5, 16, 64, 2] {
-        let after = append(&**store, &scope, &entries(&scope, next..=next + size - 1));
+        let after = append(&**store, &scope, &histories(&scope, next..=next + size - 1));
         next += size;
         assert_eq!(after.serial, next - 1);
         assert_eq!(read(&**other, &scope), after);
@@ -110,13 +106,13 @@ pub fn reading_gives_the_fold_of_what_was_appended([store, other]: &Clients) {
 
 pub fn a_refused_batch_leaves_no_trace([store, other]: &Clients) {
     let scope = cluster();
-    let before = append(&**store, &scope, &entries(&scope, 1..=3));
+    let before = append(&**store, &scope, &histories(&scope, 1..=3));
     let mut lock = lock(&**store, &scope);
     let batch = [edit(vec![put(record(&scope, "new", 1))]), intent(&scope, "new", "new"), revision(9, 0)];
     lock.append(&batch).expect_err("revision 9 does not follow");
     assert_eq!(*lock.snapshot(), before);
     assert_eq!(read(&**other, &scope), before);
-    lock.append(&entries(&scope, 4..=4)).expect("the refused batch harms nothing");
+    lock.append(&histories(&scope, 4..=4)).expect("the refused batch harms nothing");
     assert_eq!(read(&**other, &scope), folded(&scope, &before.lineage, 4));
 }
 
@@ -137,17 +133,17 @@ pub fn an_open_intent_stays_until_its_result([store, other]: &Clients) {
 
 pub fn a_lineage_is_fixed_by_the_first_write([store, other]: &Clients) {
     let (one, two) = (cluster(), Scope::cluster("lake", "other"));
-    let first = append(&**store, &one, &entries(&one, 1..=1)).lineage;
+    let first = append(&**store, &one, &histories(&one, 1..=1)).lineage;
     assert_eq!(first.len(), 32, "{first}");
     assert!(first.bytes().all(|b| b.is_ascii_hexdigit()), "{first}");
-    assert_eq!(append(&**other, &one, &entries(&one, 2..=2)).lineage, first);
-    let second = append(&**store, &two, &entries(&two, 1..=1)).lineage;
+    assert_eq!(append(&**other, &one, &histories(&one, 2..=2)).lineage, first);
+    let second = append(&**store, &two, &histories(&two, 1..=1)).lineage;
     assert_ne!(first, second);
     let mut lock = lock(&**store, &two);
     let gone = lock.snapshot().open.iter().map(|intent| result(&intent.operation, vec![])).collect::<Vec<_>>();
     lock.append(&gone).expect("results are stored");
     lock.erase().expect("nothing is left");
-    let third = append(&**store, &two, &entries(&two, 1..=1)).lineage;
+    let third = append(&**store, &two, &histories(&two, 1..=1)).lineage;
     assert_ne!(second, third, "a scope made again has another history");
 }
 
@@ -193,18 +189,18 @@ pub fn a_lock_excludes_a_second_holder_and_names_the_first([store, other]: &Clie
 pub fn a_silent_holder_is_succeeded_and_can_write_no_more([store, other]: &Clients) {
     let scope = cluster();
     let mut first = lock(&**store, &scope);
-    first.append(&entries(&scope, 1..=2)).expect("it is the holder");
+    first.append(&histories(&scope, 1..=2)).expect("it is the holder");
     let silent = other.lease(&scope).expect("readable").expect("it is held");
     let mut second = other.take_over(&scope, &holder("destroy"), &silent).expect("it was silent all the time");
     assert_eq!(second.snapshot().serial, 2, "what the first one wrote is there");
-    second.append(&entries(&scope, 3..=3)).expect("it is the holder now");
-    let refused = first.append(&entries(&scope, 4..=4));
+    second.append(&histories(&scope, 3..=3)).expect("it is the holder now");
+    let refused = first.append(&histories(&scope, 4..=4));
     assert!(matches!(refused, Err(StoreError::Fenced { .. })), "{refused:?}");
     drop(first);
     let now = store.lease(&scope).expect("readable").expect("the end of the first does not end the second");
     assert_eq!(now.holder, holder("destroy"));
     assert!(now.fence > silent.fence, "{} after {}", now.fence, silent.fence);
-    second.append(&entries(&scope, 4..=5)).expect("it still is");
+    second.append(&histories(&scope, 4..=5)).expect("it still is");
     drop(second);
     assert_eq!(read(&**store, &scope).serial, 5);
     store.check(&scope).expect("the journal gives the records");
@@ -220,7 +216,7 @@ pub fn a_holder_that_gave_a_sign_of_life_is_not_succeeded([store, other]: &Clien
         Err(StoreError::Locked { lease, .. }) => assert_eq!(lease.progress, Some(Progress { done: 3, of: 7 })),
         unexpected => panic!("not refused: {unexpected:?}"),
     }
-    first.append(&entries(&scope, 1..=1)).expect("it still is the holder");
+    first.append(&histories(&scope, 1..=1)).expect("it still is the holder");
     drop(first);
     // One that has ended is no obstacle.
     other.take_over(&scope, &holder("destroy"), &before).expect("nobody holds it");
@@ -230,8 +226,8 @@ pub fn scopes_are_locked_apart([store, other]: &Clients) {
     let (workspace, cluster) = (Scope::workspace("lake"), cluster());
     let mut one = lock(&**store, &workspace);
     let mut two = lock(&**other, &cluster);
-    one.append(&entries(&workspace, 1..=2)).expect("its own lock is held");
-    two.append(&entries(&cluster, 1..=4)).expect("its own lock is held");
+    one.append(&histories(&workspace, 1..=2)).expect("its own lock is held");
+    two.append(&histories(&cluster, 1..=4)).expect("its own lock is held");
     assert_eq!(read(&**store, &cluster).serial, 4);
     assert_eq!(read(&**other, &workspace).serial, 2);
 }
@@ -260,7 +256,7 @@ fn readers_see_growing_prefixes(reader: &dyn Store, write: &mut (dyn FnMut(&Scop
         let scope = &scope;
         threads.spawn(move || {
             for n in 1..=ENTRIES {
-                write(scope, &entries(scope, n..=n));
+                write(scope, &histories(scope, n..=n));
                 // The reader is gone when it failed; its own message says why.
                 let _ = acknowledge.send(n);
             }
@@ -279,20 +275,20 @@ fn readers_see_growing_prefixes(reader: &dyn Store, write: &mut (dyn FnMut(&Scop
 
 pub fn history_is_newest_first_without_gaps([store, other]: &Clients) {
     let scope = cluster();
-    append(&**store, &scope, &entries(&scope, 1..=70));
+    append(&**store, &scope, &histories(&scope, 1..=70));
     let numbers = |store: &dyn Store| -> Vec<u64> {
         store.history(&scope).expect("readable").iter().map(|revision| revision.number).collect()
     };
     assert_eq!(numbers(&**other), [4, 3, 2, 1]);
     let newest = other.history(&scope).expect("readable").remove(0);
     assert_eq!(Entry::Revision(newest), revision(4, 7));
-    append(&**store, &scope, &entries(&scope, 71..=80));
+    append(&**store, &scope, &histories(&scope, 71..=80));
     assert_eq!(numbers(&**other), [5, 4, 3, 2, 1]);
 }
 
 pub fn an_old_revision_reads_as_it_was([store, other]: &Clients) {
     let scope = cluster();
-    let lineage = append(&**store, &scope, &entries(&scope, 1..=70)).lineage;
+    let lineage = append(&**store, &scope, &histories(&scope, 1..=70)).lineage;
     for number in 1..=4 {
         let old = other.at_revision(&scope, number).expect("readable");
         assert_eq!(old, Some(folded(&scope, &lineage, number * 16)));
@@ -324,7 +320,7 @@ pub fn erase_is_refused_while_something_is_left([store, other]: &Clients) {
 
 pub fn erase_removes_the_scope_with_its_history([store, other]: &Clients) {
     let (scope, neighbour) = (cluster(), Scope::workspace("lake"));
-    append(&**store, &neighbour, &entries(&neighbour, 1..=2));
+    append(&**store, &neighbour, &histories(&neighbour, 1..=2));
     append(
         &**store,
         &scope,
@@ -343,9 +339,9 @@ pub fn a_journal_is_every_entry_in_order([store, other]: &Clients) {
     let scope = cluster();
     assert_eq!(store.journal(&scope).expect("readable"), []);
     for range in [1..=1, 2..=40, 41..=41] {
-        append(&**store, &scope, &entries(&scope, range));
+        append(&**store, &scope, &histories(&scope, range));
     }
-    assert_eq!(other.journal(&scope).expect("readable"), entries(&scope, 1..=41));
+    assert_eq!(other.journal(&scope).expect("readable"), histories(&scope, 1..=41));
 }
 
 fn moved(elsewhere: Option<Elsewhere>) -> Entry {
@@ -354,23 +350,23 @@ fn moved(elsewhere: Option<Elsewhere>) -> Entry {
 
 pub fn what_is_elsewhere_admits_moves_only([store, other]: &Clients) {
     let scope = cluster();
-    append(&**store, &scope, &entries(&scope, 1..=3));
+    append(&**store, &scope, &histories(&scope, 1..=3));
     for elsewhere in [Elsewhere::To("there".into()), Elsewhere::From("there".into())] {
         let gone = append(&**store, &scope, &[moved(Some(elsewhere.clone()))]);
         assert_eq!(read(&**other, &scope), gone);
         assert_eq!(gone.elsewhere.as_ref(), Some(&elsewhere));
         gone.clone().here().expect_err("it is elsewhere");
-        lock(&**other, &scope).append(&entries(&scope, 4..=4)).expect_err("it is elsewhere");
+        lock(&**other, &scope).append(&histories(&scope, 4..=4)).expect_err("it is elsewhere");
         assert_eq!(read(&**store, &scope), gone);
         store.check(&scope).expect("nothing is damaged");
         assert_eq!(append(&**other, &scope, &[moved(None)]).elsewhere, None);
     }
-    append(&**store, &scope, &entries(&scope, 4..=4));
+    append(&**store, &scope, &histories(&scope, 4..=4));
 }
 
 pub fn a_history_is_restored_as_it_was([store, other]: &Clients) {
     let scope = cluster();
-    let whole = [entries(&scope, 1..=200), vec![moved(Some(Elsewhere::From("there".into())))]].concat();
+    let whole = [histories(&scope, 1..=200), vec![moved(Some(Elsewhere::From("there".into())))]].concat();
     for upto in [3, 120, whole.len()] {
         // Each but the first over what gives way to it.
         let part = [&whole[..upto - 1], &whole[200..]].concat();
@@ -387,18 +383,18 @@ pub fn a_history_is_restored_as_it_was([store, other]: &Clients) {
         assert_eq!(other.scopes().expect("readable"), std::slice::from_ref(&scope));
     }
     append(&**other, &scope, &[moved(None)]);
-    append(&**store, &scope, &entries(&scope, 201..=201));
+    append(&**store, &scope, &histories(&scope, 201..=201));
 }
 
 pub fn a_history_never_takes_the_place_of_another([store, other]: &Clients) {
     let scope = cluster();
-    let before = append(&**store, &scope, &entries(&scope, 1..=3));
+    let before = append(&**store, &scope, &histories(&scope, 1..=3));
     let mut lock = lock(&**store, &scope);
-    lock.restore("another", &entries(&scope, 1..=9)).expect_err("it would be lost");
+    lock.restore("another", &histories(&scope, 1..=9)).expect_err("it would be lost");
     assert_eq!(*lock.snapshot(), before);
-    lock.append(&entries(&scope, 4..=4)).expect("nothing has happened");
+    lock.append(&histories(&scope, 4..=4)).expect("nothing has happened");
     lock.append(&[moved(Some(Elsewhere::To("there".into())))]).expect("nothing has happened");
-    lock.restore(&before.lineage, &entries(&scope, 1..=4)).expect_err("one entry would be lost");
+    lock.restore(&before.lineage, &histories(&scope, 1..=4)).expect_err("one entry would be lost");
     lock.restore("another", &[intent(&Scope::workspace("other"), "a", "a")]).expect_err("it is of another scope");
     assert_eq!(read(&**other, &scope), *lock.snapshot());
 }
@@ -416,7 +412,7 @@ pub fn scopes_are_sorted([store, other]: &Clients) {
     ];
     let mut scopes: Vec<Scope> = names.iter().map(|name| name.parse().expect("a scope")).collect();
     for scope in &scopes {
-        append(&**store, scope, &entries(scope, 1..=1));
+        append(&**store, scope, &histories(scope, 1..=1));
     }
     scopes.sort();
     assert_eq!(other.scopes().expect("readable"), scopes);
@@ -425,7 +421,7 @@ pub fn scopes_are_sorted([store, other]: &Clients) {
 /// `state import` is an edit that puts what an export holds.
 pub fn an_export_imports_as_the_same_records([store, other]: &Clients) {
     let scope = cluster();
-    append(&**store, &scope, &entries(&scope, 1..=33));
+    append(&**store, &scope, &histories(&scope, 1..=33));
     let before = read(&**store, &scope);
     let back = cloudtik_core::export::import(cloudtik_core::export::export(&before)).expect("our own export");
     assert_eq!(back, before);

@@ -18,12 +18,9 @@ types = json.load(gzip.open(path))
 # Source: EC2 instance type guide, accelerated computing, P3 (read 2026-11-25).
 rows = {"p3.2xlarge": (8, 62464, 1, "x86_64"), "p3.8xlarge": (32, 249856, 4, "x86_64"), "p3.16xlarge": (64, 499712, 8, "x86_64")}
 # In the answer that came with moto 5.2.1 and not in this one.
-rows |= {"dl1.24xlarge": (96, 786432, 0, "x86_64")}
-rows |= {"g4ad.xlarge": (4, 16384, 0, "x86_64")}
-rows |= {"g4ad.2xlarge": (8, 32768, 0, "x86_64")}
-rows |= {"g4ad.4xlarge": (16, 65536, 0, "x86_64")}
-rows |= {"g4ad.8xlarge": (32, 131072, 0, "x86_64")}
-rows |= {"g4ad.16xlarge": (64, 262144, 0, "x86_64")}
+rows["dl1.24xlarge"] = (96, 786432, 0, "x86_64")
+for size, times in {"x": 1, "2x": 2, "4x": 4, "8x": 8, "16x": 16}.items():
+    rows[f"g4ad.{size}large"] = (4 * times, 16384 * times, 0, "x86_64")
 for name, what in types.items():
     # Every type of 64 bits has one architecture; the oldest can do 32 bits, too. Macs run no Linux.
     architectures = [a for a in ("x86_64", "arm64") if a in what["ProcessorInfo"]["SupportedArchitectures"]]

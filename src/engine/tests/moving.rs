@@ -24,7 +24,7 @@ fn more(scope: &Scope) -> [Entry; 1] {
 fn filled(place: &str) -> MemoryStore {
     let store = MemoryStore::named(place);
     for scope in scopes() {
-        write(&store, &scope, &(1..=60).map(|n| history(&scope, n)).collect::<Vec<_>>());
+        write(&store, &scope, &histories(&scope, 1..=60));
     }
     store
 }

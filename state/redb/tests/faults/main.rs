@@ -11,7 +11,10 @@ use cloudtik_core::{
     state::{Entry, Locked, Snapshot, Store, StoreError},
 };
 use cloudtik_redb::RedbStore;
-use cloudtik_testkit::entries::{cluster, history, holder};
+use cloudtik_testkit::{
+    dice::Dice,
+    entries::{cluster, histories, holder},
+};
 use tempfile::TempDir;
 
 /// A store on a scratch home.
@@ -25,22 +28,10 @@ fn lock(store: &RedbStore) -> Box<dyn Locked> {
 }
 
 fn entries(numbers: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
-    numbers.map(|n| history(&cluster(), n)).collect()
+    histories(&cluster(), numbers)
 }
 
 /// The state after exactly the first `serial` entries of the test history.
 fn prefix(lineage: &str, serial: u64) -> Snapshot {
     Snapshot::fold(&cluster(), lineage, &entries(1..=serial))
-}
-
-/// Repeatable choices (xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
 }

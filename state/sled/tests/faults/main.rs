@@ -8,7 +8,10 @@ mod process;
 
 use cloudtik_core::state::{Entry, Locked, Snapshot, Store, StoreError};
 use cloudtik_sled::SledStore;
-use cloudtik_testkit::entries::{cluster, history, holder};
+use cloudtik_testkit::{
+    dice::Dice,
+    entries::{cluster, histories, holder},
+};
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -23,7 +26,7 @@ fn lock(store: &SledStore) -> Box<dyn Locked> {
 }
 
 fn entries(numbers: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
-    numbers.map(|n| history(&cluster(), n)).collect()
+    histories(&cluster(), numbers)
 }
 
 /// The state after exactly the first `serial` entries of the test history.
@@ -40,17 +43,5 @@ fn copy(from: &Path, to: &Path) {
         }
     } else {
         std::fs::copy(from, to).unwrap();
-    }
-}
-
-/// Repeatable choices (xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
     }
 }
